@@ -1,0 +1,39 @@
+import { defineConfig } from 'vitest/config';
+
+const conditions = ['source', 'node', 'import', 'default'];
+
+// Workspace packages resolve to their sources (condition `source`): unit tests and simulations need no build.
+export default defineConfig({
+  resolve: { conditions },
+  ssr: { resolve: { conditions } },
+  test: {
+    pool: 'forks',
+    maxWorkers: 2,
+    testTimeout: 30_000,
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'unit',
+          include: ['libs/*/src/**/*.test.ts', 'apps/*/src/**/*.test.ts', 'test/*.test.ts'],
+          exclude: ['apps/simulator/src/cluster.test.ts'],
+        },
+      },
+      {
+        extends: true,
+        test: { name: 'simulation', include: ['apps/simulator/src/cluster.test.ts'], testTimeout: 600_000 },
+      },
+      {
+        // Real processes, one file at a time: they share two cores and fixed kinds of ports.
+        extends: true,
+        test: {
+          name: 'e2e',
+          include: ['test/e2e/*.test.ts'],
+          fileParallelism: false,
+          testTimeout: 180_000,
+          hookTimeout: 120_000,
+        },
+      },
+    ],
+  },
+});
