@@ -1,0 +1,77 @@
+import assert from 'node:assert/strict';
+import { logIndex, type LogIndex } from './types.js';
+
+/**
+ * What a leader knows of one follower.
+ * `probe`: the follower's end is being searched; one message at a time.
+ * `replicate`: the follower keeps up; messages are pipelined within a window of messages and bytes (P23).
+ */
+export class Progress {
+  state: 'probe' | 'replicate' = 'probe';
+  /** Known to be held durably by the follower, as a prefix equal to ours. */
+  matchIndex: LogIndex = logIndex(0);
+  nextIndex: number;
+  /** The commit index that the follower was last told. */
+  sentCommit: LogIndex = logIndex(0);
+  /** In `probe`: a message is out, wait for its answer (or a heartbeat's). */
+  probeSent = false;
+  /** When anything of this term last came from the follower, in ticks of the leader. */
+  lastHeardTick: number;
+  /** When the match index last moved or a message was first sent after idleness. */
+  lastProgressTick: number;
+  readonly #inflight: { last: number; bytes: number }[] = [];
+  #inflightBytes = 0;
+
+  constructor(nextIndex: number, nowTick: number) {
+    this.nextIndex = nextIndex;
+    this.lastHeardTick = nowTick;
+    this.lastProgressTick = nowTick;
+  }
+
+  get inflightMessages(): number {
+    return this.#inflight.length;
+  }
+
+  windowIsFull(messagesMax: number, bytesMax: number): boolean {
+    return this.#inflight.length >= messagesMax || this.#inflightBytes >= bytesMax;
+  }
+
+  sent(lastIndex: number, bytes: number, nowTick: number): void {
+    assert.equal(this.state, 'replicate');
+    if (this.#inflight.length === 0) this.lastProgressTick = nowTick;
+    this.#inflight.push({ last: lastIndex, bytes });
+    this.#inflightBytes += bytes;
+    this.nextIndex = lastIndex + 1;
+  }
+
+  /** The follower holds everything up to `index`. Returns whether that is news. */
+  acknowledged(index: LogIndex, nowTick: number): boolean {
+    while (this.#inflight.length > 0) {
+      const first = this.#inflight[0];
+      assert(first !== undefined);
+      if (first.last > index) break;
+      this.#inflight.shift();
+      this.#inflightBytes -= first.bytes;
+    }
+    const news = index > this.matchIndex;
+    if (news) {
+      this.matchIndex = index;
+      this.lastProgressTick = nowTick;
+    }
+    if (this.nextIndex <= index) this.nextIndex = index + 1;
+    if (this.state === 'probe') {
+      this.state = 'replicate';
+      this.probeSent = false;
+      this.nextIndex = this.matchIndex + 1;
+    }
+    return news;
+  }
+
+  becomeProbe(nextIndex: number): void {
+    this.state = 'probe';
+    this.probeSent = false;
+    this.nextIndex = Math.max(nextIndex, this.matchIndex + 1);
+    this.#inflight.length = 0;
+    this.#inflightBytes = 0;
+  }
+}
