@@ -1,0 +1,193 @@
+import assert from 'node:assert/strict';
+
+/** The one error of every decoder in this package: the bytes are not what they claim to be. */
+export class DecodeError extends Error {
+  override readonly name = 'DecodeError';
+}
+
+/** The one error of an encoder that a caller's text can cause: a lone surrogate has no UTF-8 form. */
+export class EncodeError extends Error {
+  override readonly name = 'EncodeError';
+}
+
+const BYTES_INITIAL = 256;
+const TWO_TO_32 = 0x1_0000_0000;
+const encoder = new TextEncoder();
+// ignoreBOM: a byte order mark is text like any other. Dropped, two different keys would decode to one.
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+const LONE_SURROGATE = /\p{Surrogate}/u;
+
+/** True when the text has a UTF-8 form, that is, no lone surrogate. */
+export function isWellFormed(text: string): boolean {
+  return !LONE_SURROGATE.test(text);
+}
+
+/** Writes little-endian numbers, length-prefixed bytes and text into a buffer that grows by doubling. */
+export class ByteWriter {
+  #buffer = new Uint8Array(BYTES_INITIAL);
+  #view = new DataView(this.#buffer.buffer);
+  #length = 0;
+
+  /** Bytes written so far. */
+  get length(): number {
+    return this.#length;
+  }
+
+  u8(value: number): void {
+    assert(Number.isInteger(value) && value >= 0 && value <= 0xff, `not a u8: ${value}`);
+    this.#reserve(1);
+    this.#view.setUint8(this.#length, value);
+    this.#length += 1;
+  }
+
+  u16(value: number): void {
+    assert(Number.isInteger(value) && value >= 0 && value <= 0xffff, `not a u16: ${value}`);
+    this.#reserve(2);
+    this.#view.setUint16(this.#length, value, true);
+    this.#length += 2;
+  }
+
+  u32(value: number): void {
+    assert(Number.isInteger(value) && value >= 0 && value < TWO_TO_32, `not a u32: ${value}`);
+    this.#reserve(4);
+    this.#view.setUint32(this.#length, value, true);
+    this.#length += 4;
+  }
+
+  /** A safe integer >= 0 in 8 bytes. */
+  u53(value: number): void {
+    assert(Number.isSafeInteger(value) && value >= 0, `not a u53: ${value}`);
+    this.#reserve(8);
+    this.#view.setUint32(this.#length, value % TWO_TO_32, true);
+    this.#view.setUint32(this.#length + 4, Math.floor(value / TWO_TO_32), true);
+    this.#length += 8;
+  }
+
+  boolean(value: boolean): void {
+    this.u8(value ? 1 : 0);
+  }
+
+  /** The bytes behind their u32 length. */
+  bytes(value: Uint8Array): void {
+    this.u32(value.length);
+    this.raw(value);
+  }
+
+  /** The bytes as they are, with no length: the reader must know it. */
+  raw(value: Uint8Array): void {
+    this.#reserve(value.length);
+    this.#buffer.set(value, this.#length);
+    this.#length += value.length;
+  }
+
+  /** The text as UTF-8 behind its u32 length in bytes. Throws EncodeError for a lone surrogate. */
+  string(value: string): void {
+    // TextEncoder would write U+FFFD instead, and two different keys would become one.
+    if (!isWellFormed(value)) throw new EncodeError('text with a lone surrogate has no UTF-8 form');
+    this.#reserve(4 + value.length * 3);
+    const start = this.#length + 4;
+    const { written } = encoder.encodeInto(value, this.#buffer.subarray(start));
+    this.u32(written);
+    this.#length += written;
+  }
+
+  /** A copy of all that was written. The writer may go on. */
+  finish(): Uint8Array {
+    return this.#buffer.slice(0, this.#length);
+  }
+
+  #reserve(bytes: number): void {
+    const needed = this.#length + bytes;
+    if (needed <= this.#buffer.length) return;
+    const grown = new Uint8Array(Math.max(needed, this.#buffer.length * 2));
+    grown.set(this.#buffer.subarray(0, this.#length));
+    this.#buffer = grown;
+    this.#view = new DataView(grown.buffer);
+  }
+}
+
+/** Reads what ByteWriter wrote. Total: any failure is a DecodeError, and no length is believed before it is checked. */
+export class ByteReader {
+  readonly #bytes: Uint8Array;
+  readonly #view: DataView;
+  #offset = 0;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  }
+
+  /** Bytes not read yet. */
+  get remaining(): number {
+    return this.#bytes.length - this.#offset;
+  }
+
+  u8(): number {
+    return this.#view.getUint8(this.#take(1));
+  }
+
+  u16(): number {
+    return this.#view.getUint16(this.#take(2), true);
+  }
+
+  u32(): number {
+    return this.#view.getUint32(this.#take(4), true);
+  }
+
+  /** A safe integer >= 0 from 8 bytes. */
+  u53(): number {
+    const offset = this.#take(8);
+    const high = this.#view.getUint32(offset + 4, true);
+    if (high > 0x1f_ffff) throw new DecodeError('number above 2^53 - 1');
+    return high * TWO_TO_32 + this.#view.getUint32(offset, true);
+  }
+
+  /** 0 or 1; any other byte is refused, else one value would have two encodings. */
+  boolean(): boolean {
+    const value = this.u8();
+    if (value > 1) throw new DecodeError(`not a boolean: ${value}`);
+    return value === 1;
+  }
+
+  /** A copy of length-prefixed bytes: it keeps nothing of the message alive. */
+  bytes(lengthMax: number): Uint8Array {
+    const length = this.#length(lengthMax);
+    const offset = this.#take(length);
+    return new Uint8Array(this.#bytes.subarray(offset, offset + length));
+  }
+
+  /** A copy of the next `length` bytes, written with `raw`. */
+  raw(length: number): Uint8Array {
+    const offset = this.#take(length);
+    return new Uint8Array(this.#bytes.subarray(offset, offset + length));
+  }
+
+  /** Length-prefixed UTF-8 of at most `bytesMax` bytes. */
+  string(bytesMax: number): string {
+    const length = this.#length(bytesMax);
+    const offset = this.#take(length);
+    try {
+      return decoder.decode(this.#bytes.subarray(offset, offset + length));
+    } catch {
+      throw new DecodeError('text is not UTF-8');
+    }
+  }
+
+  /** Everything must have been read. */
+  end(): void {
+    if (this.remaining > 0) throw new DecodeError(`${this.remaining} bytes too many`);
+  }
+
+  #length(max: number): number {
+    const length = this.u32();
+    if (length > max) throw new DecodeError(`length ${length} above ${max}`);
+    return length;
+  }
+
+  #take(length: number): number {
+    if (length > this.remaining) throw new DecodeError(`${length} bytes wanted, ${this.remaining} left`);
+    const offset = this.#offset;
+    this.#offset += length;
+    return offset;
+  }
+}

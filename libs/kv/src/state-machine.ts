@@ -1,0 +1,394 @@
+import assert from 'node:assert/strict';
+import { DecodeError } from './bytes.js';
+import { decodeCommand } from './codec.js';
+import { IdempotencyKeys, isIdempotencyStampPossible } from './idempotency.js';
+import { isKey, isNamespaceName } from './names.js';
+import { Namespaces } from './namespaces.js';
+import { Registrations } from './registrations.js';
+import { RetainedChanges } from './retained-changes.js';
+import type { CountersRow } from './rows.js';
+import type { RestoredState } from './snapshot.js';
+import { restoreSnapshot, snapshotChunks, stateHashOf } from './snapshot.js';
+import type {
+  ApplyErrorCode,
+  ApplyResult,
+  Change,
+  ChangeBatch,
+  Command,
+  Condition,
+  CreateNamespaceOperation,
+  DeleteNamespaceOperation,
+  DeleteOperation,
+  Entry,
+  IdempotencyStamp,
+  NamespaceRecord,
+  Operation,
+  PutOperation,
+  RegistrationStamp,
+  Revision,
+} from './types.js';
+import { ACCESS_NAMESPACE, LIST_LIMIT_MAX, VALUE_BYTES_MAX, revision } from './types.js';
+
+/**
+ * The last three are part of what makes apply deterministic: every member must run with the same. The first three
+ * bound a window that is each member's own.
+ */
+export interface StateMachineOptions {
+  /** 100,000 unless told otherwise. */
+  readonly retainedChangesMin?: number;
+  /** 600,000 unless told otherwise. */
+  readonly retainedMs?: number;
+  /** 256 MiB unless told otherwise. */
+  readonly retainedBytesMax?: number;
+  /** 10,000 unless told otherwise. */
+  readonly registrationsMax?: number;
+  /** 1,024 unless told otherwise. */
+  readonly answersPerClientMax?: number;
+  /** 100,000 unless told otherwise. */
+  readonly idempotencyKeysMax?: number;
+}
+
+const DEFAULTS: Required<StateMachineOptions> = {
+  retainedChangesMin: 100_000,
+  retainedMs: 600_000,
+  retainedBytesMax: 256 * 1024 * 1024,
+  registrationsMax: 10_000,
+  answersPerClientMax: 1_024,
+  idempotencyKeysMax: 100_000,
+};
+
+/** Changes after a revision, or word that some of them are gone. */
+export type PublishedChanges =
+  | { readonly type: 'batch'; readonly batch: ChangeBatch }
+  /** `oldest`: the lowest `after` that can still be asked for. */
+  | { readonly type: 'compacted'; readonly oldest: Revision };
+
+/**
+ * The replicated state machine. Apply is a function of the state and the command alone: no clock, no randomness, no
+ * locale, no order that depends on anything but the log (P30). No command, however malformed, makes it throw.
+ */
+export class StateMachine {
+  readonly #namespaces: Namespaces;
+  readonly #registrations: Registrations;
+  readonly #idempotency: IdempotencyKeys;
+  readonly #retained: RetainedChanges;
+  #counters: CountersRow;
+
+  constructor(options: StateMachineOptions = {}, restored: RestoredState | null = null) {
+    const limits = { ...DEFAULTS, ...options };
+    const state = restored ?? emptyState(limits);
+    this.#namespaces = state.namespaces;
+    this.#registrations = state.registrations;
+    this.#idempotency = state.idempotency;
+    this.#counters = state.counters;
+    this.#retained = new RetainedChanges(limits, state.counters.publishedRevision);
+  }
+
+  /**
+   * A machine that goes on exactly where the snapshot was taken, but for the retained changes: those begin anew.
+   * Throws DecodeError for anything but a whole, undamaged snapshot.
+   */
+  static restore(chunks: Iterable<Uint8Array>, options: StateMachineOptions = {}): StateMachine {
+    return new StateMachine(options, restoreSnapshot(chunks, { ...DEFAULTS, ...options }));
+  }
+
+  /** Log index of the newest command, 0 before the first. Part of the state, so of each snapshot (P31). */
+  get appliedIndex(): number {
+    return this.#counters.appliedIndex;
+  }
+
+  /** The newest revision. */
+  get head(): Revision {
+    return this.#counters.head;
+  }
+
+  /** The newest revision that changed published data: an entry of a cached namespace, or any namespace record. */
+  get publishedRevision(): Revision {
+    return this.#counters.publishedRevision;
+  }
+
+  get entryCount(): number {
+    return this.#namespaces.entryCount;
+  }
+
+  /** Revision of the newest change inside the namespace, its record included; 0 if there is none. */
+  namespaceRevision(name: string): Revision {
+    return this.#namespaces.newest(name) ?? revision(0);
+  }
+
+  /** 32 hex digits. Two members at the same applied index have the same, or one of them is wrong. */
+  stateHash(): string {
+    return stateHashOf(this.#state());
+  }
+
+  get(namespace: string, key: string): Entry | undefined {
+    return this.#namespaces.entry(namespace, key);
+  }
+
+  namespace(name: string): NamespaceRecord | undefined {
+    return this.#namespaces.record(name);
+  }
+
+  /** Every name ever used, tombstones too, in order of name. */
+  namespaces(): NamespaceRecord[] {
+    return this.#namespaces.records();
+  }
+
+  /** Entries whose key begins with `prefix`, in order of the keys' UTF-8 bytes. `limit`: 1 to 1,000. */
+  list(
+    namespace: string,
+    options: { readonly prefix: string; readonly limit: number },
+  ): { entries: Entry[]; truncated: boolean } {
+    const { prefix, limit } = options;
+    assert(Number.isInteger(limit) && limit >= 1 && limit <= LIST_LIMIT_MAX, `list limit ${limit}`);
+    return this.#namespaces.list(namespace, prefix, limit);
+  }
+
+  /**
+   * The published changes after a revision: whole revisions, at least one if there is any, then up to about
+   * `bytesMax` bytes. `revision` of the batch is that of its last change, or `after` when there is none.
+   */
+  publishedChanges(after: Revision, bytesMax: number, epoch: number): PublishedChanges {
+    const oldest = this.#retained.floor;
+    if (after < oldest) return { type: 'compacted', oldest };
+    const { changes, last } = this.#retained.after(after, bytesMax);
+    return { type: 'batch', batch: { epoch, previous: after, revision: last ?? after, changes } };
+  }
+
+  /** The state at the moment of the call, in chunks. Apply may go on while they are being read. */
+  snapshot(): Iterable<Uint8Array> {
+    return snapshotChunks({
+      counters: this.#counters,
+      namespaces: this.#namespaces.capture(),
+      clients: this.#registrations.capture(),
+      idempotency: this.#idempotency.capture(),
+      stateHash: this.stateHash(),
+    });
+  }
+
+  /** A log entry without a command (raft's no-op, a change of members): only the applied index moves. */
+  applyNoop(index: number): void {
+    assert.equal(index, this.appliedIndex + 1, 'applied in order');
+    this.#counters = { ...this.#counters, appliedIndex: index };
+  }
+
+  /** Applies the command of one log entry. `index` is the applied index plus one. Never throws because of the bytes. */
+  apply(index: number, bytes: Uint8Array): ApplyResult {
+    this.applyNoop(index);
+    const command = decodeOrNull(bytes);
+    if (command === null) return this.#failed('INVALID_COMMAND');
+    const timeMs = Math.max(this.#counters.timeMs, command.timeMs);
+    this.#counters = { ...this.#counters, timeMs };
+    const { body, registration, idempotency } = command;
+    if (body.type === 'operation') return this.#applyRegistered(registration, idempotency, body.operation);
+    // Nothing to number and nothing to repeat: a second registration is only a client that is never used.
+    if (registration !== null || idempotency !== null) return this.#failed('INVALID_COMMAND');
+    return this.#register();
+  }
+
+  #register(): ApplyResult {
+    const clientId = this.#counters.lastClientId + 1;
+    this.#counters = { ...this.#counters, lastClientId: clientId };
+    this.#registrations.register(clientId, this.appliedIndex);
+    return { type: 'registered', clientId, head: this.head };
+  }
+
+  /** First layer of exactly once: the link client's numbered request (P15). */
+  #applyRegistered(
+    stamp: RegistrationStamp | null,
+    idempotency: IdempotencyStamp | null,
+    operation: Operation,
+  ): ApplyResult {
+    if (stamp === null) return this.#applyIdempotent(idempotency, operation);
+    if (stamp.completedThrough >= stamp.sequence) return this.#failed('INVALID_COMMAND');
+    const admission = this.#registrations.admit(stamp, this.appliedIndex);
+    if (admission.type === 'refused') return this.#failed(admission.code);
+    if (admission.type === 'answered') return admission.result;
+    const result = this.#applyIdempotent(idempotency, operation);
+    this.#registrations.record(stamp.clientId, stamp.sequence, result);
+    return result;
+  }
+
+  /** Second layer of exactly once: the end client's Idempotency-Key. */
+  #applyIdempotent(stamp: IdempotencyStamp | null, operation: Operation): ApplyResult {
+    if (stamp === null) return this.#applyOperation(operation);
+    if (!isIdempotencyStampPossible(stamp)) return this.#failed('INVALID_COMMAND');
+    const lookup = this.#idempotency.lookup(stamp);
+    if (lookup.type === 'reused') return this.#failed('IDEMPOTENCY_KEY_REUSED');
+    if (lookup.type === 'answered') return lookup.result;
+    const result = this.#applyOperation(operation);
+    // A failure is kept too: it told somebody that nothing happened, and a copy of the request that is still under
+    // way must not make that a lie. What is invalid is invalid in every state: no need to keep it.
+    if (result.type === 'failed' && result.code === 'INVALID_COMMAND') return result;
+    this.#idempotency.record(stamp, this.appliedIndex, result);
+    return result;
+  }
+
+  #applyOperation(operation: Operation): ApplyResult {
+    if (!isNamespaceName(operation.namespace)) return this.#failed('INVALID_COMMAND');
+    switch (operation.type) {
+      case 'put':
+        return this.#put(operation);
+      case 'delete':
+        return this.#delete(operation);
+      case 'createNamespace':
+        return this.#createNamespace(operation);
+      case 'deleteNamespace':
+        return this.#deleteNamespace(operation);
+    }
+  }
+
+  #put(operation: PutOperation): ApplyResult {
+    const { namespace, key, value } = operation;
+    if (value.length > VALUE_BYTES_MAX) return this.#failed('INVALID_COMMAND');
+    const failure = this.#failureOfTarget(operation);
+    if (failure !== null) return failure;
+    const before = this.#namespaces.entry(namespace, key);
+    const next = revision(this.head + 1);
+    const version = (before?.version ?? 0) + 1;
+    const createRevision = before?.createRevision ?? next;
+    const entry: Entry = { namespace, key, value, revision: next, version, createRevision };
+    this.#namespaces.put(entry, next);
+    this.#advance(next, this.#isCached(namespace) ? [{ type: 'put', entry }] : []);
+    return {
+      type: 'done',
+      revision: next,
+      created: before === undefined,
+      version,
+      createRevision,
+      head: next,
+    };
+  }
+
+  #delete(operation: DeleteOperation): ApplyResult {
+    const { namespace, key } = operation;
+    const failure = this.#failureOfTarget(operation);
+    if (failure !== null) return failure;
+    const before = this.#namespaces.entry(namespace, key);
+    if (before === undefined) return this.#failed('ENTRY_NOT_FOUND');
+    const next = revision(this.head + 1);
+    this.#namespaces.delete(namespace, key, next);
+    this.#advance(
+      next,
+      this.#isCached(namespace) ? [{ type: 'delete', namespace, key, revision: next }] : [],
+    );
+    return this.#doneWithoutEntry(next, false, before.createRevision);
+  }
+
+  /** What a put and a delete have to meet alike, in this order: rules, namespace, its revision, the entry's condition. */
+  #failureOfTarget(operation: PutOperation | DeleteOperation): ApplyResult | null {
+    const { namespace, key, condition, ifNamespaceRevision } = operation;
+    if (!isKey(key)) return this.#failed('INVALID_COMMAND');
+    const record = this.#namespaces.record(namespace);
+    if (record === undefined || record.deleted) return this.#failed('NAMESPACE_NOT_FOUND');
+    if (ifNamespaceRevision !== null && ifNamespaceRevision !== this.namespaceRevision(namespace)) {
+      return this.#failed('NAMESPACE_CHANGED');
+    }
+    const current = this.#namespaces.entry(namespace, key)?.revision ?? null;
+    return isMet(condition, current) ? null : this.#failed('PRECONDITION_FAILED', current);
+  }
+
+  #createNamespace(operation: CreateNamespaceOperation): ApplyResult {
+    const { namespace: name, kind } = operation;
+    const before = this.#namespaces.record(name);
+    if (before !== undefined && before.kind !== kind) return this.#failed('NAMESPACE_KIND_CONFLICT');
+    if (before !== undefined && !before.deleted) {
+      return this.#doneWithoutEntry(this.head, false, before.createRevision);
+    }
+    const next = revision(this.head + 1);
+    this.#setRecord({ name, kind, deleted: false, revision: next, createRevision: next });
+    return this.#doneWithoutEntry(next, true, next);
+  }
+
+  #deleteNamespace(operation: DeleteNamespaceOperation): ApplyResult {
+    const { namespace: name } = operation;
+    if (name === ACCESS_NAMESPACE) return this.#failed('INVALID_COMMAND');
+    const before = this.#namespaces.record(name);
+    if (before === undefined || before.deleted) return this.#failed('NAMESPACE_NOT_FOUND');
+    const next = revision(this.head + 1);
+    this.#setRecord({ ...before, deleted: true, revision: next });
+    return this.#doneWithoutEntry(next, false, before.createRevision);
+  }
+
+  #setRecord(record: NamespaceRecord): void {
+    this.#namespaces.setRecord(record, record.revision);
+    this.#advance(record.revision, [{ type: 'namespace', record }]);
+  }
+
+  /** The one place where the revision moves. */
+  #advance(next: Revision, published: readonly Change[]): void {
+    assert.equal(next, this.head + 1, 'one revision per change');
+    this.#counters = {
+      ...this.#counters,
+      head: next,
+      publishedRevision: published.length > 0 ? next : this.publishedRevision,
+    };
+    if (published.length > 0) this.#retained.append(next, this.#counters.timeMs, published);
+  }
+
+  #isCached(namespace: string): boolean {
+    return this.#namespaces.record(namespace)?.kind === 'cached';
+  }
+
+  #doneWithoutEntry(at: Revision, created: boolean, createRevision: Revision): ApplyResult {
+    return { type: 'done', revision: at, created, version: 0, createRevision, head: this.head };
+  }
+
+  #failed(code: ApplyErrorCode, currentRevision: Revision | null = null): ApplyResult {
+    return { type: 'failed', code, currentRevision, head: this.head };
+  }
+
+  #state(): RestoredState {
+    return {
+      counters: this.#counters,
+      namespaces: this.#namespaces,
+      registrations: this.#registrations,
+      idempotency: this.#idempotency,
+    };
+  }
+}
+
+function emptyState(limits: Required<StateMachineOptions>): RestoredState {
+  const zero = revision(0);
+  const namespaces = new Namespaces();
+  namespaces.setRecord(
+    { name: ACCESS_NAMESPACE, kind: 'strict', deleted: false, revision: zero, createRevision: zero },
+    zero,
+  );
+  return {
+    counters: {
+      type: 'counters',
+      appliedIndex: 0,
+      head: zero,
+      publishedRevision: zero,
+      lastClientId: 0,
+      timeMs: 0,
+    },
+    namespaces,
+    registrations: new Registrations(limits),
+    idempotency: new IdempotencyKeys(limits.idempotencyKeysMax),
+  };
+}
+
+function decodeOrNull(bytes: Uint8Array): Command | null {
+  try {
+    return decodeCommand(bytes);
+  } catch (error) {
+    if (error instanceof DecodeError) return null;
+    throw error;
+  }
+}
+
+/** `current`: revision of the entry, null when there is none. */
+function isMet(condition: Condition, current: Revision | null): boolean {
+  switch (condition.type) {
+    case 'none':
+      return true;
+    case 'absent':
+      return current === null;
+    case 'present':
+      return current !== null;
+    case 'revision':
+      return current === condition.revision;
+  }
+}

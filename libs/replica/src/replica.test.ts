@@ -1,0 +1,337 @@
+import { StateMachine, revision, type Operation } from '@quorate/kv';
+import { memberId, type Message } from '@quorate/raft';
+import { formatWal, openWal } from '@quorate/wal';
+import { SimulatedDisk } from '@quorate/wal/testing';
+import type { StoreFailure, StoreRequest, StoreResponse } from '@quorate/api';
+import { describe, expect, it } from 'vitest';
+import { Replica } from './replica.js';
+import { RequestHandler, type RequestPolicies } from './requests.js';
+
+const CLUSTER = { clusterId: '0123456789abcdef', epoch: 1 };
+const policies: RequestPolicies = {
+  authorize: (token) =>
+    token === 'right'
+      ? { principal: 'admin' }
+      : { type: 'failed', code: 'UNAUTHENTICATED', message: '', details: {} },
+  decide: (machine) => ({
+    allowed: false,
+    revision: machine.namespaceRevision('access'),
+    policies: [],
+    reason: 'no policy',
+  }),
+  validateAccessChange: (_, operation) =>
+    operation.type === 'put' && operation.value.length === 0
+      ? { type: 'failed', code: 'INVALID_POLICY', message: 'empty', details: {} }
+      : null,
+  feedKey: new Uint8Array(32),
+};
+
+/** Members in one thread with a task queue for everything that happens later, and a network that can be cut. */
+class World {
+  nowMs = 0;
+  readonly tasks: (() => void)[] = [];
+  readonly members: { replica: Replica; handler: RequestHandler; disk: SimulatedDisk; sent: Message[] }[];
+  readonly cut = new Set<number>();
+  /** While true, no fsync ends. */
+  holdSyncs = false;
+  readonly heldSyncs: (() => void)[] = [];
+  fatal: Error | null = null;
+
+  constructor(count: number) {
+    const ids = Array.from({ length: count }, (_, i) => memberId(i + 1));
+    this.members = ids.map((self) => {
+      const schedule = (task: () => void): void =>
+        void (this.holdSyncs ? this.heldSyncs : this.tasks).push(task);
+      const disk = new SimulatedDisk({ random: () => 0.5, schedule });
+      formatWal(disk, '/data', { ...CLUSTER, memberId: self, incarnation: '00000000000000aa' });
+      const { wal, recovered } = openWal(disk, '/data');
+      const sent: Message[] = [];
+      const environment = {
+        send: (message: Message) => {
+          sent.push(message);
+          if (this.cut.has(message.from) || this.cut.has(message.to)) return;
+          this.tasks.push(() => this.members[message.to - 1]!.replica.receive(message));
+        },
+        peers: () =>
+          ids
+            .filter((id) => id !== self)
+            .map((id) => ({ id, reachable: !this.cut.has(id) && !this.cut.has(self), sinceMs: 0 })),
+        defer: (task: () => void) => void this.tasks.push(task),
+        random: () => self / 10,
+        wallClockMs: () => this.nowMs,
+        monotonicMs: () => this.nowMs,
+        fatal: (error: Error) => {
+          this.fatal = error;
+        },
+      };
+      const replica = new Replica(
+        { self, members: ids, ...CLUSTER },
+        environment,
+        wal,
+        recovered,
+        new StateMachine(),
+      );
+      return { replica, handler: new RequestHandler(replica, policies), disk, sent };
+    });
+  }
+
+  settle(): void {
+    for (let i = 0; this.tasks.length > 0; i++) {
+      if (i > 100_000) throw new Error('does not settle');
+      this.tasks.shift()?.();
+    }
+  }
+  pass(ms: number): void {
+    for (let t = 0; t < ms; t += 100) {
+      this.nowMs += 100;
+      for (const { replica } of this.members) replica.tick();
+      this.settle();
+    }
+  }
+  ask(
+    member: number,
+    request: StoreRequest,
+    role: 'gateway' | 'client' = 'gateway',
+  ): { answer: StoreResponse | null } {
+    const box: { answer: StoreResponse | null } = { answer: null };
+    this.members[member - 1]!.handler.handle(role, request, 2000, (response) => {
+      if (box.answer !== null) throw new Error('answered twice');
+      box.answer = response;
+    });
+    this.settle();
+    return box;
+  }
+}
+
+const put = (key: string, value = 'v', namespace = 'limits'): Operation => ({
+  type: 'put',
+  namespace,
+  key,
+  value: new TextEncoder().encode(value),
+  condition: { type: 'none' },
+  ifNamespaceRevision: null,
+});
+let sequence = 0;
+const write = (
+  operation: Operation,
+  clientId: number,
+  token = 'right',
+  idempotencyKey: string | null = null,
+): StoreRequest => ({
+  type: 'write',
+  token,
+  operation,
+  idempotencyKey,
+  registration: { clientId, sequence: ++sequence, completedThrough: sequence - 1 },
+});
+const get = (key: string, token = 'right'): StoreRequest => ({
+  type: 'get',
+  token,
+  namespace: 'limits',
+  key,
+});
+
+function started(count = 3): { world: World; client: number } {
+  const world = new World(count);
+  world.pass(2500);
+  const registered = world.ask(1, { type: 'register' }).answer;
+  if (registered?.type !== 'registered') throw new Error(`not registered: ${JSON.stringify(registered)}`);
+  world.ask(1, write({ type: 'createNamespace', namespace: 'limits', kind: 'strict' }, registered.clientId));
+  return { world, client: registered.clientId };
+}
+
+describe('requests', () => {
+  it('writes, reads back linearizably, and all members hold the same state', () => {
+    const { world, client } = started();
+    expect(world.ask(1, write(put('a'), client)).answer).toMatchObject({
+      type: 'written',
+      created: true,
+      version: 1,
+    });
+    expect(world.ask(1, get('a')).answer).toMatchObject({
+      type: 'entry',
+      kind: 'strict',
+      entry: { key: 'a' },
+    });
+    world.pass(200);
+    expect(new Set(world.members.map((m) => m.replica.machine.stateHash())).size).toBe(1);
+  });
+
+  it('verifies the token in the member for every request of a caller', () => {
+    const { world, client } = started();
+    const requests: StoreRequest[] = [
+      write(put('a'), client, 'wrong'),
+      get('a', 'wrong'),
+      { type: 'list', token: 'wrong', namespace: 'limits', prefix: '', limit: 10 },
+      { type: 'namespace', token: 'wrong', namespace: 'limits' },
+      { type: 'namespaces', token: 'wrong' },
+      {
+        type: 'check',
+        token: 'wrong',
+        check: {
+          principal: { type: 'U', id: 'a' },
+          action: 'x',
+          resource: { type: 'R', id: 'b' },
+          context: {},
+        },
+      },
+    ];
+    for (const request of requests)
+      expect(world.ask(1, request).answer).toMatchObject({ type: 'failed', code: 'UNAUTHENTICATED' });
+  });
+
+  it('gives published data only to gateways, and strict data to no cache', () => {
+    const { world } = started();
+    const requests: StoreRequest[] = [
+      { type: 'changes', after: revision(0), bytesMax: 1000 },
+      { type: 'resync' },
+      { type: 'fill', namespace: 'limits', key: 'a', minRevision: revision(0) },
+      { type: 'feedKey' },
+    ];
+    for (const request of requests)
+      expect(world.ask(1, request, 'client').answer).toMatchObject({ code: 'FORBIDDEN' });
+    expect(world.ask(1, requests[2]!).answer).toMatchObject({ code: 'FORBIDDEN' });
+    expect(world.ask(1, requests[1]!).answer).toMatchObject({ type: 'resynced' });
+  });
+
+  it('a follower names the leader; a member behind the cache says NOT_CAUGHT_UP', () => {
+    const { world, client } = started();
+    expect(world.ask(2, get('a')).answer).toMatchObject({ code: 'NOT_LEADER', details: { leader: 1 } });
+    expect(world.ask(2, write(put('a'), client)).answer).toMatchObject({
+      code: 'NOT_LEADER',
+      details: { leader: 1 },
+    });
+    expect(world.ask(2, { type: 'changes', after: revision(10_000), bytesMax: 10 }).answer).toMatchObject({
+      code: 'NOT_CAUGHT_UP',
+    });
+    const fresh = new World(3);
+    expect(fresh.ask(1, { type: 'resync' }).answer).toMatchObject({ code: 'NOT_CAUGHT_UP' });
+  });
+
+  it('changes of the access namespace are validated at the leader and guarded by its revision', () => {
+    const { world, client } = started();
+    expect(world.ask(1, write(put('policies/p', '', 'access'), client)).answer).toMatchObject({
+      code: 'INVALID_POLICY',
+    });
+    expect(world.ask(1, write(put('policies/p', '"permit"', 'access'), client)).answer).toMatchObject({
+      type: 'written',
+    });
+    // Two that were validated against the same state: the second one must not slip in.
+    const boxes = [1, 2].map((n) => {
+      const box: { answer: StoreResponse | null } = { answer: null };
+      const request = write(put(`policies/q${n}`, '"permit"', 'access'), client);
+      world.members[0]!.handler.handle('gateway', request, 2000, (response) => void (box.answer = response));
+      return box;
+    });
+    world.settle();
+    expect(boxes.map((box) => (box.answer as StoreFailure | null)?.code)).toEqual([
+      undefined,
+      'ACCESS_CHANGED',
+    ]);
+  });
+
+  it('an idempotency key answers a repeated request without doing it again, and refuses another', () => {
+    const { world, client } = started();
+    const first = world.ask(1, write(put('i'), client, 'right', 'key-1')).answer;
+    expect(world.ask(1, write(put('i'), client, 'right', 'key-1')).answer).toEqual(first);
+    expect(world.ask(1, write(put('i', 'other'), client, 'right', 'key-1')).answer).toMatchObject({
+      code: 'IDEMPOTENCY_KEY_REUSED',
+    });
+  });
+});
+
+describe('outcomes', () => {
+  it('without a quorum: the proposed write is unknown, later requests are refused with effect none', () => {
+    const { world, client } = started();
+    world.cut.add(2).add(3);
+    const refusedAtOnce = world.ask(1, write(put('x'), client)).answer;
+    expect(refusedAtOnce).toMatchObject({
+      code: 'NO_QUORUM',
+      details: { members: [{ id: 1 }, { id: 2 }, { id: 3 }] },
+    });
+    world.pass(2000);
+    expect(world.members[0]!.replica.raft.role).not.toBe('leader');
+    expect(world.ask(1, get('x')).answer).toMatchObject({ code: 'NO_QUORUM' });
+    world.cut.clear();
+    world.pass(4000);
+    expect(world.members.some((m) => m.replica.raft.role === 'leader')).toBe(true);
+  });
+
+  it('a write proposed before the cut ends as OUTCOME_UNKNOWN when leadership is lost', () => {
+    const { world, client } = started();
+    const box: { answer: StoreResponse | null } = { answer: null };
+    world.members[0]!.handler.handle(
+      'gateway',
+      write(put('x'), client),
+      5000,
+      (response) => void (box.answer = response),
+    );
+    world.cut.add(1);
+    world.settle();
+    expect(box.answer).toBeNull();
+    world.pass(2000);
+    expect(box.answer).toMatchObject({ type: 'failed', code: 'OUTCOME_UNKNOWN' });
+  });
+
+  it('a write that waits longer than its deadline ends as OUTCOME_UNKNOWN, a read as refused', () => {
+    const { world, client } = started();
+    world.holdSyncs = true;
+    const answers: (StoreResponse | null)[] = [null, null];
+    world.members[0]!.handler.handle(
+      'gateway',
+      write(put('slow'), client),
+      500,
+      (r) => void (answers[0] = r),
+    );
+    world.settle();
+    world.pass(700);
+    expect(answers[0]).toMatchObject({ code: 'OUTCOME_UNKNOWN' });
+  });
+
+  it('W4: no acknowledgement and no vote leaves a member before its fsync ended', () => {
+    const { world, client } = started();
+    world.holdSyncs = true;
+    for (const member of world.members) member.sent.length = 0;
+    world.members[0]!.handler.handle('gateway', write(put('w4'), client), 5000, () => {});
+    world.settle();
+    const promises = (m: Message): boolean => m.type === 'appendResponse' || m.type === 'voteResponse';
+    expect(world.members.flatMap((m) => m.sent.filter(promises))).toEqual([]);
+    expect(world.members[0]!.sent.some((m) => m.type === 'appendRequest')).toBe(true);
+    world.holdSyncs = false;
+    world.tasks.push(...world.heldSyncs.splice(0));
+    world.settle();
+    expect(world.members.flatMap((m) => m.sent.filter(promises)).length).toBeGreaterThan(0);
+  });
+
+  it('P20: a failed fsync ends the member, and nothing is said or sent afterwards', () => {
+    const { world, client } = started();
+    world.members[0]!.disk.nextSyncFails = true;
+    const box: { answer: StoreResponse | null } = { answer: null };
+    world.members[0]!.handler.handle(
+      'gateway',
+      write(put('x'), client),
+      2000,
+      (response) => void (box.answer = response),
+    );
+    world.settle();
+    expect(world.fatal).toBeInstanceOf(Error);
+    world.members[0]!.sent.length = 0;
+    world.members[0]!.replica.tick();
+    world.settle();
+    expect(world.members[0]!.sent).toEqual([]);
+    expect(box.answer).toBeNull();
+  });
+
+  it('stop answers what waits', () => {
+    const { world, client } = started();
+    world.holdSyncs = true;
+    const answers: StoreResponse[] = [];
+    world.members[0]!.handler.handle('gateway', write(put('x'), client), 5000, (r) => void answers.push(r));
+    world.cut.add(1);
+    world.members[0]!.replica.readBarrier(5000, (failure) => failure !== null && answers.push(failure));
+    world.members[0]!.replica.stop();
+    expect(answers.map((answer) => answer.type === 'failed' && answer.code).sort()).toContain(
+      'OUTCOME_UNKNOWN',
+    );
+  });
+});

@@ -1,0 +1,403 @@
+import assert from 'node:assert/strict';
+import { failure, type MemberStatus, type PeerState, type StoreFailure } from '@quorate/api';
+import { encodeCommand, type ApplyResult, type Command, type StateMachine } from '@quorate/kv';
+import {
+  Raft,
+  quorumSize,
+  type LogEntry,
+  type LogIndex,
+  type MemberId,
+  type Message,
+  type Ready,
+  type Term,
+} from '@quorate/raft';
+import type { Wal, WalRecovered } from '@quorate/wal';
+
+export interface ReplicaConfig {
+  readonly self: MemberId;
+  readonly members: readonly MemberId[];
+  readonly clusterId: string;
+  readonly epoch: number;
+  /** A follower campaigns after this to twice this many ticks without a leader. Default 10. */
+  readonly electionTimeoutTicks?: number;
+  /** Default 1. */
+  readonly heartbeatTicks?: number;
+  /** Proposals and reads that may wait at a time; beyond it they are refused as OVERLOADED. Default 16,384 each. */
+  readonly waitingMax?: number;
+}
+
+/** What a replica needs of the world. The store gives it sockets and clocks, the simulator its own. */
+export interface ReplicaEnvironment {
+  /** Fire and forget: Raft repeats what matters. */
+  send(message: Message): void;
+  /** Which peers a link is open to: a hint that saves clients waiting, never a proof. Without self. */
+  peers(): readonly PeerState[];
+  /** Runs the task once, soon, after the event in progress: all that arrived in one turn shares one flush. */
+  defer(task: () => void): void;
+  /** Uniform in [0, 1). */
+  random(): number;
+  wallClockMs(): number;
+  monotonicMs(): number;
+  /** The member cannot go on (storage failed): the process ends. Nothing is called on this replica afterwards. */
+  fatal(error: Error): void;
+}
+
+/** Roles and terms as they change, for logs, metrics and the feed publisher. */
+export interface ReplicaObserver {
+  roleChanged?(status: MemberStatus): void;
+  /** Called after entries were applied. */
+  applied?(appliedIndex: number): void;
+}
+
+interface WaitingProposal {
+  readonly term: Term;
+  readonly expiresMs: number;
+  readonly callback: (outcome: ApplyResult | StoreFailure) => void;
+}
+interface WaitingRead {
+  readonly expiresMs: number;
+  readonly callback: (failure: StoreFailure | null) => void;
+}
+interface WrittenReady {
+  readonly ready: Ready;
+  durable: boolean;
+}
+
+const NO_LEADER_TICKS_MAX = 15;
+
+/**
+ * Drives one member: it alone orders disk, network and state machine (`#handle`). Everything is single-threaded and
+ * callback-driven, so that the simulator runs this very code.
+ */
+export class Replica {
+  readonly config: ReplicaConfig;
+  readonly machine: StateMachine;
+  readonly raft: Raft;
+  readonly #environment: ReplicaEnvironment;
+  readonly #wal: Wal;
+  readonly #observer: ReplicaObserver;
+  readonly #waitingMax: number;
+
+  #flushDeferred = false;
+  #stopped = false;
+  /** Readys handed to storage, oldest first: their messages go out in this order. */
+  readonly #written: WrittenReady[] = [];
+  readonly #proposals = new Map<number, WaitingProposal>();
+  readonly #reads = new Map<number, WaitingRead>();
+  /** Confirmed reads whose index is not applied yet, in index order. */
+  readonly #readsToApply: { index: LogIndex; id: number }[] = [];
+  #nextReadId = 1;
+  #observedTerm: Term;
+  #observedRole: string;
+  #observedLeader: MemberId | null = null;
+  /** The commit index first heard of from a leader since the start: see `caughtUp`. */
+  #catchUpIndex: LogIndex | null = null;
+
+  constructor(
+    config: ReplicaConfig,
+    environment: ReplicaEnvironment,
+    wal: Wal,
+    recovered: WalRecovered,
+    machine: StateMachine,
+    observer: ReplicaObserver = {},
+  ) {
+    assert.equal(recovered.identity.clusterId, config.clusterId);
+    assert.equal(recovered.identity.memberId, config.self);
+    assert.equal(machine.appliedIndex, 0, 'the state is rebuilt from the log');
+    this.config = config;
+    this.#environment = environment;
+    this.#wal = wal;
+    this.machine = machine;
+    this.#observer = observer;
+    this.#waitingMax = config.waitingMax ?? 16_384;
+    this.raft = new Raft(
+      {
+        self: config.self,
+        members: config.members,
+        electionTimeoutTicks: config.electionTimeoutTicks ?? 10,
+        heartbeatTicks: config.heartbeatTicks ?? 1,
+        random: () => environment.random(),
+      },
+      recovered,
+    );
+    this.#observedTerm = this.raft.term;
+    this.#observedRole = this.raft.role;
+    this.#deferFlush();
+  }
+
+  /** To be called every 100 ms. */
+  tick(): void {
+    if (this.#stopped) return;
+    this.raft.tick();
+    this.#expire();
+    this.#deferFlush();
+  }
+
+  /** A message from a peer whose identity the link has proved. */
+  receive(message: Message): void {
+    if (this.#stopped) return;
+    this.raft.step(message);
+    if (this.#catchUpIndex === null && message.from === this.raft.leader) {
+      if (message.type === 'appendRequest' || message.type === 'heartbeatRequest')
+        this.#catchUpIndex = message.commit;
+    }
+    this.#deferFlush();
+  }
+
+  /**
+   * W2: proposes a command. The callback gets the state machine's result once the command is committed and applied here, or a failure:
+   * effect none (surely not proposed) or OUTCOME_UNKNOWN (proposed; may still commit).
+   */
+  propose(
+    command: Omit<Command, 'timeMs'>,
+    deadlineMs: number,
+    callback: (outcome: ApplyResult | StoreFailure) => void,
+  ): void {
+    const refusal = this.#refusal();
+    if (refusal !== null) return callback(refusal);
+    if (this.#proposals.size >= this.#waitingMax) return callback(overloaded());
+    const payload = encodeCommand({
+      ...command,
+      timeMs: Math.max(0, Math.floor(this.#environment.wallClockMs())),
+    });
+    const result = this.raft.propose(payload);
+    if (result.type === 'notLeader') return callback(this.#notLeader());
+    if (result.type === 'overloaded') return callback(overloaded());
+    this.#proposals.set(result.index, {
+      term: result.term,
+      expiresMs: this.#environment.monotonicMs() + deadlineMs,
+      callback,
+    });
+    this.#deferFlush();
+  }
+
+  /**
+   * Calls back with null when the state machine is at least as new as any write acknowledged before this call, proven by
+   * a quorum round that began after it; or with why that could not be had (effect none).
+   */
+  readBarrier(deadlineMs: number, callback: (failure: StoreFailure | null) => void): void {
+    const refusal = this.#refusal();
+    if (refusal !== null) return callback(refusal);
+    if (this.#reads.size >= this.#waitingMax) return callback(overloaded());
+    const id = this.#nextReadId++;
+    if (!this.raft.readIndex(id)) return callback(this.#notLeader());
+    this.#reads.set(id, { expiresMs: this.#environment.monotonicMs() + deadlineMs, callback });
+    this.#deferFlush();
+  }
+
+  /**
+   * Has this member, since its own start, applied all that a leader had committed when it first spoke to it? A member that has not
+   * must not say "does not exist" to a cache: it may just have been restarted far behind.
+   */
+  get caughtUp(): boolean {
+    if (this.raft.role === 'leader') return this.raft.committedInOwnTerm;
+    return this.#catchUpIndex !== null && this.raft.appliedIndex >= this.#catchUpIndex;
+  }
+
+  status(): MemberStatus {
+    const { raft, machine, config } = this;
+    return {
+      id: config.self,
+      clusterId: config.clusterId,
+      epoch: config.epoch,
+      role: raft.role === 'preCandidate' ? 'candidate' : raft.role,
+      term: raft.term,
+      leader: raft.leader,
+      quorum: !this.#withoutQuorum(),
+      commitIndex: raft.commitIndex,
+      appliedIndex: machine.appliedIndex,
+      lastIndex: raft.lastIndex,
+      revision: machine.head,
+      stateHash: machine.stateHash(),
+      entries: machine.entryCount,
+      peers: this.#environment.peers(),
+    };
+  }
+
+  /** Ends this replica: what waits is answered honestly, nothing is sent or written any more. */
+  stop(): void {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    this.#failProposals();
+    for (const read of this.#takeReads()) read.callback(failure('NOT_LEADER', 'This member is stopping.'));
+  }
+
+  // --- the order of disk, network and state machine ------------------------------------------------------------------
+
+  #deferFlush(): void {
+    if (this.#flushDeferred || this.#stopped) return;
+    this.#flushDeferred = true;
+    this.#environment.defer(() => {
+      this.#flushDeferred = false;
+      this.#flush();
+    });
+  }
+
+  #flush(): void {
+    if (this.#stopped) return;
+    // W3. Bounded: what one Ready leaves over (a long catch-up) waits for the next turn of the event loop.
+    const ready = this.raft.ready();
+    if (ready !== null) this.#handle(ready);
+    this.#observe();
+    if (this.raft.hasReady()) this.#deferFlush();
+  }
+
+  /**
+   * W4, the one place where disk and network are ordered: what promises something about this member's term, vote or
+   * log goes out only when that is on disk; a leader's appends to others run in parallel with its own write (W5).
+   */
+  #handle(ready: Ready): void {
+    const written: WrittenReady = { ready, durable: false };
+    this.#written.push(written);
+    if (ready.entries.length > 0 || ready.hardState !== null) {
+      const batch = { hardState: ready.hardState, entries: ready.entries, sync: ready.mustSync };
+      this.#wal.append(batch, (error) => this.#onWritten(written, error));
+    } else {
+      written.durable = true;
+    }
+    for (const message of ready.messages) this.#environment.send(message);
+    this.#releaseDurable();
+    this.#apply(ready.committed);
+    this.#answerReads(ready);
+  }
+
+  #onWritten(written: WrittenReady, error: Error | null): void {
+    if (this.#stopped) return;
+    if (error !== null) {
+      // P20: after a failed write or fsync nothing is known of the disk; going on would be a guess.
+      this.#stopped = true;
+      this.#environment.fatal(error);
+      return;
+    }
+    written.durable = true;
+    this.#releaseDurable();
+    this.#deferFlush();
+  }
+
+  /** In order: a Ready counts as durable only when all before it are. */
+  #releaseDurable(): void {
+    while (this.#written[0]?.durable === true) {
+      const { ready } = this.#written[0];
+      this.#written.shift();
+      this.raft.persisted(ready.number);
+      for (const message of ready.messagesAfterSync) this.#environment.send(message);
+    }
+  }
+
+  /** W6: committed and durable here, so apply; then answer whoever proposed it here. */
+  #apply(entries: readonly LogEntry[]): void {
+    for (const entry of entries) {
+      const result = entry.kind === 'noop' ? null : this.machine.apply(entry.index, entry.payload);
+      if (result === null) this.machine.applyNoop(entry.index);
+      const waiting = this.#proposals.get(entry.index);
+      if (waiting === undefined) continue;
+      this.#proposals.delete(entry.index);
+      if (waiting.term === entry.term && result !== null) waiting.callback(result);
+      // Another leader's entry took the index: ours can never commit. Surely not done.
+      else waiting.callback(this.#notLeader());
+    }
+    if (entries.length > 0) this.#observer.applied?.(this.machine.appliedIndex);
+  }
+
+  #answerReads(ready: Ready): void {
+    for (const id of ready.readsRejected) {
+      const read = this.#takeRead(id);
+      read?.callback(this.#refusal() ?? this.#notLeader());
+    }
+    for (const read of ready.readsConfirmed) this.#readsToApply.push({ index: read.index, id: read.id });
+    let answered = 0;
+    for (const { index, id } of this.#readsToApply) {
+      if (index > this.machine.appliedIndex) break;
+      answered += 1;
+      this.#takeRead(id)?.callback(null);
+    }
+    this.#readsToApply.splice(0, answered);
+  }
+
+  #takeRead(id: number): WaitingRead | undefined {
+    const read = this.#reads.get(id);
+    this.#reads.delete(id);
+    return read;
+  }
+  #takeReads(): WaitingRead[] {
+    const reads = [...this.#reads.values()];
+    this.#reads.clear();
+    return reads;
+  }
+
+  // --- what can be said when it cannot be done -------------------------------------------------------------------------
+
+  #observe(): void {
+    const { role, term, leader } = this.raft;
+    const ledBefore = this.#observedRole === 'leader';
+    const changed =
+      role !== this.#observedRole || term !== this.#observedTerm || leader !== this.#observedLeader;
+    const lostLeadership = ledBefore && (role !== 'leader' || term !== this.#observedTerm);
+    this.#observedRole = role;
+    this.#observedTerm = term;
+    this.#observedLeader = leader;
+    if (lostLeadership) this.#failProposals();
+    if (changed) this.#observer.roleChanged?.(this.status());
+  }
+
+  /** Leadership is lost: the entries may still be committed by the next leader. The client asks again under the same sequence. */
+  #failProposals(): void {
+    const stillLeads = this.raft.role === 'leader' && !this.#stopped;
+    for (const [index, { term, callback }] of this.#proposals) {
+      if (stillLeads && term === this.raft.term) continue; // proposed after it won again
+      this.#proposals.delete(index);
+      callback(failure('OUTCOME_UNKNOWN', 'The leader changed before the write was confirmed.'));
+    }
+  }
+
+  #expire(): void {
+    const now = this.#environment.monotonicMs();
+    for (const [index, { expiresMs, callback }] of this.#proposals) {
+      if (expiresMs > now) continue;
+      this.#proposals.delete(index);
+      callback(failure('OUTCOME_UNKNOWN', 'The write was proposed but not confirmed in time.'));
+    }
+    for (const [id, { expiresMs, callback }] of this.#reads) {
+      if (expiresMs > now) continue;
+      this.#reads.delete(id);
+      callback(
+        this.#withoutQuorum()
+          ? this.#noQuorum()
+          : failure('TIMED_OUT', 'No quorum confirmed the read in time.'),
+      );
+    }
+  }
+
+  /** Why nothing new can be accepted here, or null. Whatever it says, nothing was proposed. */
+  #refusal(): StoreFailure | null {
+    if (this.#stopped) return failure('NOT_LEADER', 'This member is stopping.', { leader: null });
+    if (this.#withoutQuorum()) return this.#noQuorum();
+    return this.raft.role === 'leader' ? null : this.#notLeader();
+  }
+
+  #withoutQuorum(): boolean {
+    const { raft } = this;
+    const reachable = this.#environment.peers().filter((peer) => peer.reachable);
+    // A follower that can reach its leader leaves the judgement to it.
+    if (raft.role !== 'leader' && reachable.some((peer) => peer.id === raft.leader)) return false;
+    if (reachable.length + 1 < quorumSize(this.config.members.length)) return true;
+    if (raft.leader !== null) return false;
+    return raft.lostQuorum || raft.ticksSinceLeader >= NO_LEADER_TICKS_MAX;
+  }
+
+  #noQuorum(): StoreFailure {
+    const members = [
+      { id: this.config.self, reachable: true, sinceMs: 0 },
+      ...this.#environment.peers().map(({ id, reachable, sinceMs }) => ({ id, reachable, sinceMs })),
+    ];
+    return failure('NO_QUORUM', undefined, { members, leader: null, retryAfterMs: 1000 });
+  }
+
+  #notLeader(): StoreFailure {
+    return failure('NOT_LEADER', undefined, { leader: this.raft.leader });
+  }
+}
+
+function overloaded(): StoreFailure {
+  return failure('OVERLOADED', undefined, { retryAfterMs: 100 });
+}

@@ -1,0 +1,262 @@
+import { createHash } from 'node:crypto';
+import {
+  failure,
+  type CheckRequest,
+  type Decision,
+  type ErrorCode,
+  type LinkRole,
+  type Need,
+  type StoreFailure,
+  type StoreRequest,
+  type StoreResponse,
+} from '@quorate/api';
+import {
+  ACCESS_NAMESPACE,
+  ByteWriter,
+  encodeOperation,
+  type ApplyErrorCode,
+  type ApplyResult,
+  type Operation,
+  type StateMachine,
+} from '@quorate/kv';
+import type { Replica } from './replica.js';
+
+/** The decisions that the store's wiring hands in: who may, and what a policy says. All are synchronous and pure. */
+export interface RequestPolicies {
+  /** Verifies the caller's token and rights: the one function for every path into the store. */
+  authorize(token: string, need: Need): { readonly principal: string } | StoreFailure;
+  decide(machine: StateMachine, check: CheckRequest): Decision;
+  /** May this change of the namespace `access` be proposed, given the state now? Null: yes. */
+  validateAccessChange(machine: StateMachine, operation: Operation): StoreFailure | null;
+  readonly feedKey: Uint8Array;
+}
+
+const CHANGES_BYTES_MAX = 1024 * 1024;
+
+/**
+ * W2: answers one request to a member. Reads and checks are answered behind a read barrier, in one synchronous step on one state;
+ * writes are proposed. `respond` is called exactly once.
+ */
+export class RequestHandler {
+  readonly #replica: Replica;
+  readonly #policies: RequestPolicies;
+
+  constructor(replica: Replica, policies: RequestPolicies) {
+    this.#replica = replica;
+    this.#policies = policies;
+  }
+
+  handle(
+    role: LinkRole,
+    request: StoreRequest,
+    deadlineMs: number,
+    respond: (response: StoreResponse) => void,
+  ): void {
+    switch (request.type) {
+      case 'register':
+        return this.#replica.propose(
+          { registration: null, idempotency: null, body: { type: 'register' } },
+          deadlineMs,
+          (o) => respond(registered(o)),
+        );
+      case 'write':
+        return this.#write(request, deadlineMs, respond);
+      case 'get':
+      case 'list':
+      case 'namespace':
+      case 'namespaces':
+      case 'check':
+        return this.#read(request, deadlineMs, respond);
+      case 'status':
+        return respond({ type: 'status', status: this.#replica.status() });
+      case 'probe':
+        return this.#replica.readBarrier(deadlineMs, (refusal) => respond(refusal ?? this.#probed()));
+      case 'changes':
+      case 'resync':
+      case 'fill':
+      case 'feedKey':
+        // Published data without a token: for gateways, whose role the handshake proved.
+        if (role === 'client')
+          return respond(failure('FORBIDDEN', `A link of role client may not ask for ${request.type}.`));
+        return respond(this.#published(request));
+      case 'feedSubscribe':
+        return respond({ type: 'subscribed' });
+    }
+  }
+
+  #write(
+    request: StoreRequest & { type: 'write' },
+    deadlineMs: number,
+    respond: (response: StoreResponse) => void,
+  ): void {
+    const { operation, registration } = request;
+    const caller = this.#policies.authorize(request.token, needOfWrite(operation));
+    if ('type' in caller) return respond(caller);
+    const refusal = this.#refuseAccessChange(operation);
+    if (refusal !== null) return respond(refusal);
+    const guarded = guardAccessChange(operation, this.#replica.machine);
+    const idempotency =
+      request.idempotencyKey === null
+        ? null
+        : { principal: caller.principal, key: request.idempotencyKey, fingerprint: fingerprint(operation) };
+    this.#replica.propose(
+      { registration, idempotency, body: { type: 'operation', operation: guarded } },
+      deadlineMs,
+      (o) => respond(written(o)),
+    );
+  }
+
+  /**
+   * Policies and entities are validated before they are proposed, against the state at access revision v; the command carries
+   * "if the access revision is still v", so apply needs no policy engine.
+   */
+  #refuseAccessChange(operation: Operation): StoreFailure | null {
+    if (operation.namespace !== ACCESS_NAMESPACE) return null;
+    if (this.#replica.raft.role !== 'leader')
+      return failure('NOT_LEADER', undefined, { leader: this.#replica.raft.leader });
+    return this.#policies.validateAccessChange(this.#replica.machine, operation);
+  }
+
+  #read(
+    request: StoreRequest & { type: 'get' | 'list' | 'namespace' | 'namespaces' | 'check' },
+    deadlineMs: number,
+    respond: (response: StoreResponse) => void,
+  ): void {
+    const caller = this.#policies.authorize(request.token, needOfRead(request));
+    if ('type' in caller) return respond(caller);
+    // From the barrier's confirmation to the answer there is no await: one snapshot, for free.
+    this.#replica.readBarrier(deadlineMs, (refusal) => respond(refusal ?? this.#answer(request)));
+  }
+
+  #answer(
+    request: StoreRequest & { type: 'get' | 'list' | 'namespace' | 'namespaces' | 'check' },
+  ): StoreResponse {
+    const { machine } = this.#replica;
+    const { head } = machine;
+    if (request.type === 'check')
+      return { type: 'decision', decision: this.#policies.decide(machine, request.check), head };
+    if (request.type === 'namespaces')
+      return { type: 'namespaces', records: machine.namespaces().filter((r) => !r.deleted), head };
+    const record = machine.namespace(request.namespace);
+    if (record === undefined || record.deleted) return failure('NAMESPACE_NOT_FOUND', undefined, { head });
+    switch (request.type) {
+      case 'namespace':
+        return { type: 'namespace', record, head };
+      case 'get': {
+        const entry = machine.get(request.namespace, request.key) ?? null;
+        return { type: 'entry', entry, kind: record.kind, head };
+      }
+      case 'list': {
+        const { entries, truncated } = machine.list(request.namespace, request);
+        return { type: 'entries', entries, truncated, kind: record.kind, head };
+      }
+    }
+  }
+
+  #probed(): StoreResponse {
+    const { machine, config } = this.#replica;
+    return { type: 'probed', epoch: config.epoch, head: machine.head, published: machine.publishedRevision };
+  }
+
+  #published(request: StoreRequest & { type: 'changes' | 'resync' | 'fill' | 'feedKey' }): StoreResponse {
+    if (request.type === 'feedKey') return { type: 'feedKey', key: this.#policies.feedKey };
+    const { machine, config, caughtUp } = this.#replica;
+    const { epoch } = config;
+    const notCaughtUp = failure('NOT_CAUGHT_UP', undefined, { head: machine.head });
+    if (!caughtUp) return notCaughtUp;
+    switch (request.type) {
+      case 'resync':
+        return { type: 'resynced', epoch, revision: machine.head, namespaces: machine.namespaces() };
+      case 'changes': {
+        if (request.after > machine.head) return notCaughtUp;
+        const bytesMax = Math.min(Math.max(request.bytesMax, 1), CHANGES_BYTES_MAX);
+        const changes = machine.publishedChanges(request.after, bytesMax, epoch);
+        if (changes.type === 'compacted') return { type: 'compacted', epoch, oldest: changes.oldest };
+        return { type: 'changes', batch: changes.batch, published: machine.publishedRevision };
+      }
+      case 'fill': {
+        if (request.minRevision > machine.head) return notCaughtUp;
+        const record = machine.namespace(request.namespace);
+        if (record === undefined || record.deleted)
+          return failure('NAMESPACE_NOT_FOUND', undefined, { head: machine.head });
+        // Strict data never leaves the members for a cache.
+        if (record.kind !== 'cached') return failure('FORBIDDEN', 'A strict namespace is never cached.');
+        return {
+          type: 'filled',
+          epoch,
+          revision: machine.head,
+          entry: machine.get(request.namespace, request.key) ?? null,
+        };
+      }
+    }
+  }
+}
+
+function needOfWrite(operation: Operation): Need {
+  if (operation.namespace === ACCESS_NAMESPACE) return 'access:write';
+  return operation.type === 'put' || operation.type === 'delete' ? 'entries:write' : 'namespaces:write';
+}
+
+function needOfRead(
+  request: StoreRequest & { type: 'get' | 'list' | 'namespace' | 'namespaces' | 'check' },
+): Need {
+  switch (request.type) {
+    case 'check':
+      return 'access:check';
+    case 'namespace':
+    case 'namespaces':
+      return 'namespaces:read';
+    case 'get':
+    case 'list':
+      return request.namespace === ACCESS_NAMESPACE ? 'access:read' : 'entries:read';
+  }
+}
+
+function guardAccessChange(operation: Operation, machine: StateMachine): Operation {
+  if (operation.namespace !== ACCESS_NAMESPACE || (operation.type !== 'put' && operation.type !== 'delete'))
+    return operation;
+  return { ...operation, ifNamespaceRevision: machine.namespaceRevision(ACCESS_NAMESPACE) };
+}
+
+function fingerprint(operation: Operation): Uint8Array {
+  const writer = new ByteWriter();
+  encodeOperation(writer, operation);
+  return createHash('sha256').update(writer.finish()).digest();
+}
+
+function registered(outcome: ApplyResult | StoreFailure): StoreResponse {
+  if (outcome.type === 'registered') return { type: 'registered', clientId: outcome.clientId };
+  return outcome.type === 'done' ? failure('INTERNAL') : applyFailure(outcome);
+}
+
+function written(outcome: ApplyResult | StoreFailure): StoreResponse {
+  if (outcome.type === 'done') {
+    const { revision, created, version, createRevision, head } = outcome;
+    return { type: 'written', revision, created, version, createRevision, head };
+  }
+  return outcome.type === 'registered' ? failure('INTERNAL') : applyFailure(outcome);
+}
+
+const APPLY_ERRORS: Record<ApplyErrorCode, ErrorCode> = {
+  NAMESPACE_NOT_FOUND: 'NAMESPACE_NOT_FOUND',
+  NAMESPACE_KIND_CONFLICT: 'NAMESPACE_KIND_CONFLICT',
+  ENTRY_NOT_FOUND: 'ENTRY_NOT_FOUND',
+  PRECONDITION_FAILED: 'PRECONDITION_FAILED',
+  NAMESPACE_CHANGED: 'ACCESS_CHANGED',
+  REGISTRATION_EXPIRED: 'REGISTRATION_EXPIRED',
+  // A late duplicate of a request whose answer has been forgotten: it was done, or given up, long ago.
+  SEQUENCE_COMPLETED: 'OUTCOME_UNKNOWN',
+  TOO_MANY_OUTSTANDING: 'OVERLOADED',
+  IDEMPOTENCY_KEY_REUSED: 'IDEMPOTENCY_KEY_REUSED',
+  INVALID_COMMAND: 'INVALID_REQUEST',
+};
+
+function applyFailure(outcome: Extract<ApplyResult, { type: 'failed' }> | StoreFailure): StoreFailure {
+  if (!('currentRevision' in outcome)) return outcome;
+  const { code, currentRevision, head } = outcome;
+  return failure(
+    APPLY_ERRORS[code],
+    undefined,
+    code === 'PRECONDITION_FAILED' ? { currentRevision, head } : { head },
+  );
+}
