@@ -50,6 +50,7 @@ export const ROOMS: readonly Room[] = [
       'node:net',
       'node:os',
       'node:path',
+      'node:timers/promises',
       'node:zlib',
     ],
     pure: false,

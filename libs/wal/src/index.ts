@@ -1,0 +1,15 @@
+export type { Disk, DiskFile } from './disk.js';
+export {
+  WalDamagedError,
+  WalFailedError,
+  WalLockedError,
+  WalNotEmptyError,
+  WalNotFormattedError,
+} from './errors.js';
+export { lockFolder } from './folder-lock.js';
+export type { FolderLock } from './folder-lock.js';
+export { NodeDisk } from './node-disk.js';
+export { formatWal, readIdentity } from './segment.js';
+export type { WalIdentity } from './segment.js';
+export { openWal, Wal } from './wal.js';
+export type { WalBatch, WalOptions, WalRecovered, WalStats } from './wal.js';

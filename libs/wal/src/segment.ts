@@ -1,0 +1,176 @@
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
+import { memberId } from '@quorate/raft';
+import type { MemberId } from '@quorate/raft';
+import type { Disk, DiskFile } from './disk.js';
+import { WalDamagedError, WalNotEmptyError } from './errors.js';
+import { LOCK_NAME } from './folder-lock.js';
+
+/** Who the log belongs to. Written once by `formatWal`, repeated in each segment, compared by every reader (P32, P33). */
+export interface WalIdentity {
+  /** 16 lowercase hex digits. */
+  readonly clusterId: string;
+  /** The recovery epoch, from 1; 32 bits. */
+  readonly epoch: number;
+  readonly memberId: MemberId;
+  /** 16 lowercase hex digits, drawn anew at each format: a wiped and re-formatted member is another one (P32). */
+  readonly incarnation: string;
+}
+
+export const SEGMENT_HEADER_BYTES = 64;
+const MAGIC = Buffer.from('QUORWAL\n', 'latin1');
+const FORMAT_VERSION = 1;
+const SEGMENT_NUMBER_MAX = 99_999_999;
+const SEGMENT_NAME = /^(\d{8})\.wal$/;
+const UNFINISHED_NAME = /^\d{8}\.wal\.tmp$/;
+const HEX_16 = /^[0-9a-f]{16}$/;
+
+export interface SegmentHeader {
+  readonly identity: WalIdentity;
+  readonly segmentNumber: number;
+  /** Size of the segment before this one when it was left; 0 in the first. */
+  readonly previousSegmentBytes: number;
+  /** The header's checksum; the checksums of the segment's records start from it. */
+  readonly checksum: number;
+}
+
+/** A segment that is open for writing, holding nothing but its header. */
+export interface CreatedSegment {
+  readonly file: DiskFile;
+  readonly checksum: number;
+}
+
+export function segmentName(segmentNumber: number): string {
+  return `${String(segmentNumber).padStart(8, '0')}.wal`;
+}
+
+/** The folder's segments in order, and the remains of a segment whose creation was cut short. */
+export function listSegments(disk: Disk, directory: string): { segments: number[]; unfinished: string[] } {
+  const names = disk.list(directory);
+  const segments = names.flatMap((name) => {
+    const digits = SEGMENT_NAME.exec(name)?.[1];
+    return digits === undefined ? [] : [Number(digits)];
+  });
+  segments.sort((a, b) => a - b);
+  return { segments, unfinished: names.filter((name) => UNFINISHED_NAME.test(name)) };
+}
+
+/**
+ * Makes a folder the log of one member. Refuses a folder that holds anything but a lock or the remains of a format that
+ * was cut short: `WalNotEmptyError`. When it returns, the identity survives a power loss.
+ */
+export function formatWal(disk: Disk, directory: string, identity: WalIdentity): void {
+  disk.makeDirectory(directory);
+  for (const name of disk.list(directory)) {
+    const harmless = LOCK_NAME.test(name) || UNFINISHED_NAME.test(name);
+    if (!harmless) throw new WalNotEmptyError(directory, name);
+  }
+  createSegment(disk, directory, identity, 1, 0).file.close();
+}
+
+/** Whose log the folder holds, or null if it holds none. Throws `WalDamagedError` if the first header is not readable. */
+export function readIdentity(disk: Disk, directory: string): WalIdentity | null {
+  const first = listSegments(disk, directory).segments[0];
+  if (first === undefined) return null;
+  const name = segmentName(first);
+  return decodeHeader(toBuffer(disk.readFile(join(directory, name))), name).identity;
+}
+
+/**
+ * P19: the header is durable under a temporary name before the segment has its own, and that name is durable before the
+ * segment is used. So a segment exists with a whole header or not at all, and no acknowledged record is in a file whose
+ * name a crash can take away.
+ */
+export function createSegment(
+  disk: Disk,
+  directory: string,
+  identity: WalIdentity,
+  segmentNumber: number,
+  previousSegmentBytes: number,
+): CreatedSegment {
+  const header = encodeHeader(identity, segmentNumber, previousSegmentBytes);
+  const name = segmentName(segmentNumber);
+  const unfinished = `${name}.tmp`;
+  if (disk.list(directory).includes(unfinished)) disk.remove(join(directory, unfinished));
+  const file = disk.openFile(join(directory, unfinished), { create: true });
+  try {
+    writeFully(file, header, 0);
+    file.syncNow();
+    disk.rename(join(directory, unfinished), join(directory, name));
+    disk.syncDirectory(directory);
+  } catch (error) {
+    file.close();
+    throw error;
+  }
+  return { file, checksum: header.readUInt32LE(SEGMENT_HEADER_BYTES - 4) };
+}
+
+/** Finishes short writes (a nearly full disk takes a part and fails only at the next call). Throws what the disk throws. */
+export function writeFully(file: DiskFile, bytes: Uint8Array, position: number): void {
+  let done = 0;
+  while (done < bytes.length) {
+    const taken = file.write([done === 0 ? bytes : bytes.subarray(done)], position + done);
+    // Each turn takes at least a byte, so the loop ends.
+    if (taken <= 0) throw new Error('the disk took no bytes');
+    done += taken;
+  }
+}
+
+function encodeHeader(identity: WalIdentity, segmentNumber: number, previousSegmentBytes: number): Buffer {
+  assert(HEX_16.test(identity.clusterId), `not a cluster id: ${identity.clusterId}`);
+  assert(HEX_16.test(identity.incarnation), `not an incarnation: ${identity.incarnation}`);
+  const { epoch } = identity;
+  assert(Number.isInteger(epoch) && epoch >= 1 && epoch <= 0xffff_ffff, `not an epoch: ${epoch}`);
+  assert(segmentNumber >= 1 && segmentNumber <= SEGMENT_NUMBER_MAX, `not a segment number: ${segmentNumber}`);
+  const bytes = Buffer.alloc(SEGMENT_HEADER_BYTES);
+  MAGIC.copy(bytes, 0);
+  bytes.writeUInt32LE(FORMAT_VERSION, 8);
+  bytes.writeUInt32LE(segmentNumber, 12);
+  bytes.write(identity.clusterId, 16, 'latin1');
+  bytes.write(identity.incarnation, 32, 'latin1');
+  bytes.writeUInt32LE(epoch, 48);
+  bytes.writeUInt32LE(previousSegmentBytes, 52);
+  bytes.writeUInt16LE(identity.memberId, 56);
+  bytes.writeUInt32LE(crc32(bytes.subarray(0, SEGMENT_HEADER_BYTES - 4)), SEGMENT_HEADER_BYTES - 4);
+  return bytes;
+}
+
+/** A header was durable before its file got this name (P19), so a bad one is never a torn write: it is damage. */
+export function decodeHeader(bytes: Buffer, name: string): SegmentHeader {
+  if (bytes.length < SEGMENT_HEADER_BYTES) {
+    throw new WalDamagedError(name, bytes.length, 'the file ends inside its segment header');
+  }
+  if (!bytes.subarray(0, 8).equals(MAGIC))
+    throw new WalDamagedError(name, 0, 'not a segment of a Quorate log');
+  const checksum = bytes.readUInt32LE(SEGMENT_HEADER_BYTES - 4);
+  if (crc32(bytes.subarray(0, SEGMENT_HEADER_BYTES - 4)) !== checksum) {
+    throw new WalDamagedError(name, 0, 'the segment header has a wrong checksum');
+  }
+  const version = bytes.readUInt32LE(8);
+  if (version !== FORMAT_VERSION) {
+    throw new WalDamagedError(name, 8, `format version ${version}; this program reads ${FORMAT_VERSION}`);
+  }
+  const segmentNumber = bytes.readUInt32LE(12);
+  if (segmentName(segmentNumber) !== name) {
+    throw new WalDamagedError(name, 12, `the header says segment ${segmentNumber}`);
+  }
+  const clusterId = bytes.toString('latin1', 16, 32);
+  const incarnation = bytes.toString('latin1', 32, 48);
+  const epoch = bytes.readUInt32LE(48);
+  const member = bytes.readUInt16LE(56);
+  if (!HEX_16.test(clusterId) || !HEX_16.test(incarnation) || epoch < 1 || member < 1) {
+    throw new WalDamagedError(name, 16, 'the segment header holds no identity');
+  }
+  return {
+    identity: { clusterId, epoch, memberId: memberId(member), incarnation },
+    segmentNumber,
+    previousSegmentBytes: bytes.readUInt32LE(52),
+    checksum,
+  };
+}
+
+/** A Buffer over the same memory, for its integer readers. */
+export function toBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}

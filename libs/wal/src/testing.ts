@@ -1,0 +1,2 @@
+export { SimulatedDisk } from './simulated-disk.js';
+export type { SimulatedDiskOptions, SimulatedFileInfo, WriteFault } from './simulated-disk.js';

@@ -1,0 +1,354 @@
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import type { HardState, LogEntry } from '@quorate/raft';
+import type { Disk, DiskFile } from './disk.js';
+import { WalFailedError } from './errors.js';
+import { entryRecordBytes, HARD_STATE_RECORD_BYTES, RecordWriter, SYNC_MARK_RECORD_BYTES } from './record.js';
+import { readLog } from './recovery.js';
+import type { LogContents } from './recovery.js';
+import { createSegment, segmentName, writeFully, SEGMENT_HEADER_BYTES } from './segment.js';
+import type { WalIdentity } from './segment.js';
+
+export interface WalOptions {
+  /** A batch that would make a segment larger starts a new one. Bytes; 64 MiB unless told otherwise, 1 GiB at most. */
+  readonly segmentBytesMax?: number;
+}
+
+export interface WalRecovered {
+  readonly identity: WalIdentity;
+  /** Term 0, no vote, commit 0 if nothing was ever recorded. `commit` never leads `entries`. */
+  readonly hardState: HardState;
+  /** From index 1, contiguous. All of it is durable. */
+  readonly entries: readonly LogEntry[];
+  /** Bytes of a torn tail that were cut off: a write that a crash interrupted and that was never reported durable. */
+  readonly tornBytes: number;
+}
+
+export interface WalBatch {
+  readonly hardState: HardState | null;
+  /** If the first is not after the end of the log, it and all after it are replaced. */
+  readonly entries: readonly LogEntry[];
+  /** False only when nothing but `commit` moved (raft's `mustSync`): no fsync is owed. True if absent. */
+  readonly sync?: boolean;
+}
+
+export interface WalStats {
+  readonly segmentNumber: number;
+  /** Since opening. */
+  readonly bytesWritten: number;
+  /** Group fsyncs that succeeded since opening. */
+  readonly syncs: number;
+  readonly syncInFlight: boolean;
+  /** Batches whose `onDurable` is still owed. */
+  readonly waiting: number;
+  readonly failed: boolean;
+}
+
+const SEGMENT_BYTES_MAX_DEFAULT = 64 * 1024 * 1024;
+/** Offsets are 32-bit numbers in the format. */
+const SEGMENT_BYTES_MAX_LIMIT = 1024 * 1024 * 1024;
+const BATCH_BYTES_MAX = 256 * 1024 * 1024;
+/** The member stops when its storage hangs (P22), long before this many batches wait. */
+const WAITING_MAX = 1_000_000;
+
+interface Waiting {
+  readonly sequence: number;
+  readonly sync: boolean;
+  readonly onDurable: (error: Error | null) => void;
+}
+
+/**
+ * Opens the log of a formatted folder: reads it, refuses damage with nothing changed, cuts a torn tail, and makes all that
+ * it returns durable. Throws `WalNotFormattedError`, `WalDamagedError`, or what the disk throws.
+ */
+export function openWal(
+  disk: Disk,
+  directory: string,
+  options: WalOptions = {},
+): { wal: Wal; recovered: WalRecovered } {
+  const contents = readLog(disk, directory);
+  const tornBytes = contents.lastSegment.length - contents.validEnd;
+  const file = disk.openFile(join(directory, segmentName(contents.segmentNumber)), { create: false });
+  try {
+    // Stale bytes behind the end must never come back to life between later records (P17).
+    if (tornBytes > 0) file.truncate(contents.validEnd);
+    // P20: after a failed fsync the system may count pages as clean that never reached the disk. What is not known durable is
+    // written again, so that the fsync below really covers it.
+    const unsure = contents.lastSegment.subarray(contents.knownDurable, contents.validEnd);
+    if (unsure.length > 0) writeFully(file, unsure, contents.knownDurable);
+    file.syncNow();
+    for (const name of contents.unfinished) disk.remove(join(directory, name));
+    // P19: also the last segment's name may so far be only in the page cache.
+    disk.syncDirectory(directory);
+  } catch (error) {
+    file.close();
+    throw error;
+  }
+  const { identity, hardState, entries } = contents;
+  const recovered: WalRecovered = { identity, hardState, entries: [...entries], tornBytes };
+  return { wal: new Wal(disk, directory, options, contents, file), recovered };
+}
+
+/**
+ * The write-ahead log of one member. One writer, no reader: the entries live in memory, the log is read once, on opening.
+ * Programmer errors (a gap, a term or vote that goes back, use after close) are assertions; an error of the disk ends the
+ * log for good (P20).
+ */
+export class Wal {
+  readonly #disk: Disk;
+  readonly #directory: string;
+  readonly #segmentBytesMax: number;
+  readonly #identity: WalIdentity;
+
+  #file: DiskFile;
+  #segmentNumber: number;
+  #segmentChecksum: number;
+  /** End of the current segment. */
+  #offset: number;
+  /** The current segment is known durable up to here. */
+  #syncedOffset: number;
+  /** The syncedOffset that the newest record carries: when it is behind, a mark is owed. */
+  #markedOffset: number;
+
+  #hardState: HardState;
+  /** Terms of the entries 1, 2, ...: what is needed to check the next batch. */
+  readonly #terms: number[];
+
+  #sequence = 0;
+  #waiting: Waiting[] = [];
+  #syncInFlight = false;
+  /** Callbacks are running; a close asked for by one of them waits for the others. */
+  #delivering = false;
+  #failure: WalFailedError | null = null;
+  #onClosed: ((error: Error | null) => void) | null = null;
+  #closed = false;
+  #bytesWritten = 0;
+  #syncs = 0;
+
+  /** For `openWal`. */
+  constructor(disk: Disk, directory: string, options: WalOptions, contents: LogContents, file: DiskFile) {
+    this.#disk = disk;
+    this.#directory = directory;
+    this.#segmentBytesMax = options.segmentBytesMax ?? SEGMENT_BYTES_MAX_DEFAULT;
+    assert(this.#segmentBytesMax > SEGMENT_HEADER_BYTES && this.#segmentBytesMax <= SEGMENT_BYTES_MAX_LIMIT);
+    this.#identity = contents.identity;
+    this.#file = file;
+    this.#segmentNumber = contents.segmentNumber;
+    this.#segmentChecksum = contents.segmentChecksum;
+    this.#offset = contents.validEnd;
+    this.#syncedOffset = contents.validEnd;
+    this.#markedOffset = contents.vouchedEnd;
+    this.#hardState = contents.hardState;
+    this.#terms = contents.entries.map((entry) => entry.term);
+    this.#writeSyncMark();
+  }
+
+  get stats(): WalStats {
+    return {
+      segmentNumber: this.#segmentNumber,
+      bytesWritten: this.#bytesWritten,
+      syncs: this.#syncs,
+      syncInFlight: this.#syncInFlight,
+      waiting: this.#waiting.length,
+      failed: this.#failure !== null,
+    };
+  }
+
+  /**
+   * Writes a batch and calls back when it, and all before it, is durable. Callbacks come in the order of the appends. One
+   * fsync is in flight at a time; all that is appended meanwhile shares the next. The callback comes from inside this call
+   * only if the log has failed (with the error), or if `sync` is false and nothing waits before it.
+   */
+  append(batch: WalBatch, onDurable: (error: Error | null) => void): void {
+    assert(!this.#closed && this.#onClosed === null, 'append after close');
+    assert(this.#waiting.length < WAITING_MAX, 'too many batches wait for the disk');
+    if (this.#failure !== null) {
+      onDurable(this.#failure);
+      return;
+    }
+    this.#checkEntries(batch.entries);
+    this.#checkHardState(batch.hardState, batch.entries.at(-1)?.index ?? this.#terms.length);
+    this.#sequence += 1;
+    this.#waiting.push({ sequence: this.#sequence, sync: batch.sync ?? true, onDurable });
+    this.#write(batch);
+    if (this.#failure !== null) return;
+    this.#take(batch);
+    this.#releaseUnsynced();
+    this.#startSync();
+  }
+
+  /** Waits for what is owed, makes everything durable and closes the file. Calls back with the failure if there is one. */
+  close(callback: (error: Error | null) => void): void {
+    assert(!this.#closed && this.#onClosed === null, 'closed twice');
+    this.#onClosed = callback;
+    this.#finishClose();
+  }
+
+  #checkHardState(next: HardState | null, lastIndex: number): void {
+    if (next === null) return;
+    const last = this.#hardState;
+    assert(next.term >= last.term, `term goes back from ${last.term} to ${next.term}`);
+    const voteKept = next.term > last.term || last.vote === null || next.vote === last.vote;
+    assert(voteKept, `vote of term ${next.term} changes from ${last.vote} to ${next.vote}`);
+    assert(next.commit >= last.commit, `commit goes back from ${last.commit} to ${next.commit}`);
+    assert(next.commit <= lastIndex, `commit ${next.commit} leads the log, which ends at ${lastIndex}`);
+  }
+
+  #checkEntries(entries: readonly LogEntry[]): void {
+    const first = entries[0];
+    if (first === undefined) return;
+    assert(first.index >= 1 && first.index <= this.#terms.length + 1, `entry ${first.index} leaves a gap`);
+    assert(first.index > this.#hardState.commit, `entry ${first.index} is committed and may not be replaced`);
+    let previousTerm = this.#terms[first.index - 2] ?? 0;
+    for (const [position, entry] of entries.entries()) {
+      assert(entry.index === first.index + position, `entry ${entry.index} leaves a gap`);
+      assert(entry.term >= previousTerm, `term of entry ${entry.index} goes back to ${entry.term}`);
+      previousTerm = entry.term;
+    }
+  }
+
+  #take(batch: WalBatch): void {
+    const first = batch.entries[0];
+    if (first !== undefined) this.#terms.length = first.index - 1;
+    for (const entry of batch.entries) this.#terms.push(entry.term);
+    this.#hardState = batch.hardState ?? this.#hardState;
+  }
+
+  #write(batch: WalBatch): void {
+    let bytesTotal = batch.hardState === null ? 0 : HARD_STATE_RECORD_BYTES;
+    for (const entry of batch.entries) bytesTotal += entryRecordBytes(entry);
+    assert(bytesTotal <= BATCH_BYTES_MAX, `batch too large: ${bytesTotal} bytes`);
+    if (bytesTotal === 0) return;
+    try {
+      if (this.#offset > SEGMENT_HEADER_BYTES && this.#offset + bytesTotal > this.#segmentBytesMax) {
+        this.#startSegment();
+      }
+      const writer = new RecordWriter(bytesTotal, this.#segmentChecksum, this.#offset, this.#syncedOffset);
+      // The term comes before the entries of that term: a log must never recover with entries from its future.
+      if (batch.hardState !== null) writer.hardState(batch.hardState);
+      for (const entry of batch.entries) writer.entry(entry);
+      this.#writeRecords(writer.finish());
+    } catch (error) {
+      this.#fail('write', error);
+    }
+  }
+
+  #writeRecords(bytes: Buffer): void {
+    writeFully(this.#file, bytes, this.#offset);
+    this.#offset += bytes.length;
+    this.#bytesWritten += bytes.length;
+    this.#markedOffset = this.#syncedOffset;
+  }
+
+  /**
+   * Blocks for an fsync, once per segment: what is in the old segment must be durable before the new one exists, because
+   * recovery takes a bad record in any but the last segment for damage (P17).
+   */
+  #startSegment(): void {
+    this.#file.syncNow();
+    const next = this.#segmentNumber + 1;
+    const created = createSegment(this.#disk, this.#directory, this.#identity, next, this.#offset);
+    this.#file.close();
+    this.#file = created.file;
+    this.#segmentNumber = next;
+    this.#segmentChecksum = created.checksum;
+    this.#offset = SEGMENT_HEADER_BYTES;
+    this.#syncedOffset = SEGMENT_HEADER_BYTES;
+    this.#markedOffset = SEGMENT_HEADER_BYTES;
+  }
+
+  #startSync(): void {
+    if (this.#syncInFlight || this.#failure !== null) return;
+    if (!this.#waiting.some((batch) => batch.sync)) return;
+    const sequence = this.#sequence;
+    const segmentNumber = this.#segmentNumber;
+    const offset = this.#offset;
+    this.#syncInFlight = true;
+    try {
+      this.#file.sync((error) => {
+        this.#syncInFlight = false;
+        if (error !== null) this.#fail('fsync', error);
+        else this.#synced(sequence, segmentNumber, offset);
+        this.#finishClose();
+      });
+    } catch (error) {
+      this.#syncInFlight = false;
+      this.#fail('fsync', error);
+    }
+  }
+
+  #synced(sequence: number, segmentNumber: number, offset: number): void {
+    if (this.#failure !== null) return;
+    this.#syncs += 1;
+    // A segment that was left meanwhile was synced as a whole when it was left.
+    if (segmentNumber === this.#segmentNumber) this.#syncedOffset = offset;
+    const covered = this.#waiting.findIndex((batch) => batch.sequence > sequence);
+    const durable = this.#waiting.splice(0, covered === -1 ? this.#waiting.length : covered);
+    // The next fsync starts before the callbacks run: the disk works while the caller does.
+    this.#startSync();
+    this.#delivering = true;
+    for (const batch of durable) batch.onDurable(null);
+    this.#releaseUnsynced();
+    this.#delivering = false;
+    if (this.#waiting.length === 0 && this.#failure === null && this.#onClosed === null)
+      this.#writeSyncMark();
+  }
+
+  /** Batches that owe no fsync still wait for those before them: durability is reported in order. */
+  #releaseUnsynced(): void {
+    while (this.#waiting[0]?.sync === false) this.#waiting.shift()?.onDurable(null);
+  }
+
+  /**
+   * P17: without a later record, nothing on the disk would tell an acknowledged last record that rotted from a torn write.
+   * The mark needs no fsync of its own: it vouches for the past, and nobody waits for it.
+   */
+  #writeSyncMark(): void {
+    if (this.#markedOffset >= this.#syncedOffset) return;
+    const vouchesForAll = this.#syncedOffset === this.#offset;
+    try {
+      const writer = new RecordWriter(
+        SYNC_MARK_RECORD_BYTES,
+        this.#segmentChecksum,
+        this.#offset,
+        this.#syncedOffset,
+      );
+      writer.syncMark();
+      this.#writeRecords(writer.finish());
+      // A mark for the mark would tell nothing.
+      if (vouchesForAll) this.#markedOffset = this.#offset;
+    } catch (error) {
+      this.#fail('write', error);
+    }
+  }
+
+  /** P20: for good. A second fsync could succeed without having written what the first one lost. */
+  #fail(operation: string, cause: unknown): void {
+    // An assertion is a programmer error, not a disk's.
+    if (cause instanceof assert.AssertionError) throw cause;
+    if (this.#failure !== null) return;
+    this.#failure = new WalFailedError(operation, cause);
+    const failed = this.#waiting;
+    this.#waiting = [];
+    for (const batch of failed) batch.onDurable(this.#failure);
+  }
+
+  #finishClose(): void {
+    const callback = this.#onClosed;
+    if (callback === null || this.#closed || this.#syncInFlight) return;
+    if (this.#delivering || this.#waiting.length > 0) return;
+    this.#closed = true;
+    if (this.#failure === null) {
+      try {
+        this.#file.syncNow();
+        this.#syncedOffset = this.#offset;
+        this.#writeSyncMark();
+        this.#file.syncNow();
+      } catch (error) {
+        this.#fail('close', error);
+      }
+    }
+    this.#file.close();
+    callback(this.#failure);
+  }
+}
