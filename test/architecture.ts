@@ -36,7 +36,7 @@ export const ROOMS: readonly Room[] = [
   { path: 'libs/cache/src', mayImport: ['@quorate/kv', 'lru-cache', 'node:assert/strict'], pure: true },
   {
     path: 'libs/access/src',
-    mayImport: ['@quorate/kv', '@quorate/api', '@cedar-policy/cedar-wasm', 'node:assert/strict'],
+    mayImport: ['@quorate/kv', '@cedar-policy/cedar-wasm', 'node:assert/strict'],
     pure: true,
   },
   { path: 'libs/api/src', mayImport: ['@quorate/kv', 'node:crypto', 'zod'], pure: false },

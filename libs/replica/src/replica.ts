@@ -137,10 +137,11 @@ export class Replica {
   receive(message: Message): void {
     if (this.#stopped) return;
     this.raft.step(message);
-    if (this.#catchUpIndex === null && message.from === this.raft.leader) {
-      if (message.type === 'appendRequest' || message.type === 'heartbeatRequest')
-        this.#catchUpIndex = message.commit;
-    }
+    // A heartbeat carries min(commit, match): 0 from a leader that does not know this member's log yet, so that says nothing.
+    const speaksOfCommit =
+      message.type === 'appendRequest' || (message.type === 'heartbeatRequest' && message.commit > 0);
+    if (this.#catchUpIndex === null && speaksOfCommit && message.from === this.raft.leader)
+      this.#catchUpIndex = message.commit;
     this.#deferFlush();
   }
 

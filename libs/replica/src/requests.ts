@@ -16,6 +16,7 @@ import {
   encodeOperation,
   type ApplyErrorCode,
   type ApplyResult,
+  type Entry,
   type Operation,
   type StateMachine,
 } from '@quorate/kv';
@@ -32,6 +33,7 @@ export interface RequestPolicies {
 }
 
 const CHANGES_BYTES_MAX = 1024 * 1024;
+const LIST_BYTES_MAX = 1024 * 1024;
 
 /**
  * W2: answers one request to a member. Reads and checks are answered behind a read barrier, in one synchronous step on one state;
@@ -148,7 +150,14 @@ export class RequestHandler {
       }
       case 'list': {
         const { entries, truncated } = machine.list(request.namespace, request);
-        return { type: 'entries', entries, truncated, kind: record.kind, head };
+        const fitting = entries.slice(0, countWithin(entries, LIST_BYTES_MAX));
+        return {
+          type: 'entries',
+          entries: fitting,
+          truncated: truncated || fitting.length < entries.length,
+          kind: record.kind,
+          head,
+        };
       }
     }
   }
@@ -190,6 +199,15 @@ export class RequestHandler {
       }
     }
   }
+}
+
+/** How many of the entries, from the first on, fit into one answer: at least one. */
+function countWithin(entries: readonly Entry[], bytesMax: number): number {
+  let bytes = 0;
+  const over = entries.findIndex(
+    (entry, at) => (bytes += entry.value.length + 2 * entry.key.length + 64) > bytesMax && at > 0,
+  );
+  return over === -1 ? entries.length : over;
 }
 
 function needOfWrite(operation: Operation): Need {

@@ -1,0 +1,390 @@
+import {
+  ACCESS_NAMESPACE,
+  KEY_BYTES_MAX,
+  LIST_LIMIT_MAX,
+  NAMESPACE_PATTERN,
+  type Revision,
+  VALUE_BYTES_MAX,
+  revision,
+} from '@quorate/kv';
+import { z } from 'zod';
+import { ERRORS, type ErrorCode, isErrorCode, QuorateError } from './errors.js';
+
+// One schema per shape: controllers, the SDK, the OpenAPI document and tests use these and no copies.
+
+/** The longest policy text, in bytes of UTF-8. */
+export const POLICY_BYTES_MAX = 64 * 1024;
+/** The largest `context` of a check, as JSON, in UTF-16 code units; and how deep and wide it may be. */
+export const CONTEXT_LENGTH_MAX = 64 * 1024;
+const CONTEXT_DEPTH_MAX = 32;
+const CONTEXT_NODES_MAX = 4096;
+
+const utf8Bytes = (text: string): number => Buffer.byteLength(text, 'utf8');
+/** A lone surrogate has no UTF-8 form: two such keys would collide as U+FFFD. */
+const isWellFormedText = (text: string): boolean => !/\p{Surrogate}/u.test(text);
+
+// ---- names ------------------------------------------------------------------------------------------------------
+
+export const namespaceNameSchema = z
+  .string()
+  .regex(NAMESPACE_PATTERN, 'is not a namespace name')
+  .meta({ description: 'Name of a namespace.', examples: ['content'] });
+
+export const keySchema = z
+  .string()
+  .min(1)
+  .max(KEY_BYTES_MAX)
+  .refine((key) => utf8Bytes(key) <= KEY_BYTES_MAX, 'is longer than 1,024 bytes')
+  .refine((key) => !key.includes('\0'), 'holds NUL')
+  .refine(isWellFormedText, 'is not well-formed text')
+  .meta({
+    description: '1 to 1,024 bytes of UTF-8 without NUL; slashes are allowed.',
+    examples: ['home/banner'],
+  });
+
+export const revisionSchema = z
+  .int()
+  .min(0)
+  .transform((value): Revision => revision(value))
+  .meta({ description: 'Revision of the store.' });
+
+export const namespaceKindSchema = z.enum(['strict', 'cached']);
+
+/** Body of PUT /v1/namespaces/{ns}. */
+export const namespaceBodySchema = z.strictObject({ kind: namespaceKindSchema });
+export type NamespaceBody = z.infer<typeof namespaceBodySchema>;
+
+/** One namespace in an answer. */
+export const namespaceAnswerSchema = z.object({
+  name: namespaceNameSchema,
+  kind: namespaceKindSchema,
+  revision: revisionSchema,
+  createRevision: revisionSchema,
+});
+export type NamespaceAnswer = z.infer<typeof namespaceAnswerSchema>;
+
+/** Answer of GET /v1/namespaces. */
+export const namespacesAnswerSchema = z.object({
+  namespaces: z.array(namespaceAnswerSchema),
+  revision: revisionSchema,
+});
+export type NamespacesAnswer = z.infer<typeof namespacesAnswerSchema>;
+
+// ---- entries ----------------------------------------------------------------------------------------------------
+
+/** The default number of entries in a list. */
+export const LIST_LIMIT_DEFAULT = 100;
+
+/** Query of GET /v1/namespaces/{ns}/entries. Comes as text: `limit` is converted. */
+export const listQuerySchema = z.strictObject({
+  prefix: z
+    .string()
+    .refine((prefix) => utf8Bytes(prefix) <= KEY_BYTES_MAX, 'is longer than 1,024 bytes')
+    .refine((prefix) => !prefix.includes('\0'), 'holds NUL')
+    .refine(isWellFormedText, 'is not well-formed text')
+    .default(''),
+  limit: z
+    .union([
+      z.int(),
+      z
+        .string()
+        .regex(/^[0-9]{1,4}$/, 'is not a number from 1 to 1000')
+        .transform(Number),
+    ])
+    .pipe(z.int().min(1).max(LIST_LIMIT_MAX))
+    .default(LIST_LIMIT_DEFAULT),
+});
+export type ListQuery = z.infer<typeof listQuerySchema>;
+
+/** An entry as every read answers it. `value` is the JSON that was put, byte for byte. */
+export const entryEnvelopeSchema = z.object({
+  namespace: namespaceNameSchema,
+  key: keySchema,
+  value: z.unknown(),
+  revision: revisionSchema,
+  version: z.int().min(1),
+  createRevision: revisionSchema,
+});
+export type EntryEnvelope = z.infer<typeof entryEnvelopeSchema>;
+
+/** Answer of a list: in order of the keys' UTF-8 bytes, as of `revision`. */
+export const entriesAnswerSchema = z.object({
+  entries: z.array(entryEnvelopeSchema),
+  truncated: z.boolean(),
+  revision: revisionSchema,
+});
+export type EntriesAnswer = z.infer<typeof entriesAnswerSchema>;
+
+/** Answer of a put. */
+export const writeAnswerSchema = z.object({
+  namespace: namespaceNameSchema,
+  key: keySchema,
+  revision: revisionSchema,
+  version: z.int().min(1),
+  createRevision: revisionSchema,
+  created: z.boolean(),
+});
+export type WriteAnswer = z.infer<typeof writeAnswerSchema>;
+
+/** Answer of the deletion of an entry. */
+export const deleteAnswerSchema = z.object({
+  namespace: namespaceNameSchema,
+  key: keySchema,
+  revision: revisionSchema,
+});
+export type DeleteAnswer = z.infer<typeof deleteAnswerSchema>;
+
+/** Answer of the deletion of a namespace. */
+export const deleteNamespaceAnswerSchema = z.object({ name: namespaceNameSchema, revision: revisionSchema });
+export type DeleteNamespaceAnswer = z.infer<typeof deleteNamespaceAnswerSchema>;
+
+// ---- access -----------------------------------------------------------------------------------------------------
+
+export const policyIdSchema = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/, 'is not a policy id')
+  .meta({ description: 'Id of a policy.', examples: ['editors-publish'] });
+
+/** A Cedar entity type. Entities of the type `Action` group the actions of checks. */
+export const entityTypeSchema = z
+  .string()
+  .max(128)
+  .regex(/^[A-Za-z_][A-Za-z0-9_]*(::[A-Za-z_][A-Za-z0-9_]*)*$/, 'is not an entity type')
+  .meta({ description: 'Type of an entity.', examples: ['User', 'Shop::Document'] });
+
+/** With the longest type, percent-encoded to 300 characters, the entity's key stays below 1,024 bytes. */
+const ENTITY_ID_ENCODED_MAX = 640;
+
+export const entityIdSchema = z
+  .string()
+  .min(1)
+  .max(256)
+  .refine(isWellFormedText, 'is not well-formed text')
+  .refine(
+    (id) => !isWellFormedText(id) || encodeURIComponent(id).length <= ENTITY_ID_ENCODED_MAX,
+    'is too long when percent-encoded',
+  )
+  .refine((id) => !id.includes('\0'), 'holds NUL')
+  .meta({ description: 'Id of an entity within its type.', examples: ['alice'] });
+
+export const entityReferenceSchema = z.strictObject({ type: entityTypeSchema, id: entityIdSchema });
+
+/** Body of POST /v1/access/check. */
+export const checkBodySchema = z.strictObject({
+  principal: entityReferenceSchema,
+  action: z.string().min(1).max(128).refine(isWellFormedText, 'is not well-formed text'),
+  resource: entityReferenceSchema,
+  context: z
+    .record(z.string(), z.unknown())
+    .refine(isSmallJson, 'is too large, too deep or not JSON')
+    .default({}),
+});
+export type CheckBody = z.infer<typeof checkBodySchema>;
+
+/** A decision. */
+export const checkAnswerSchema = z.object({
+  allowed: z.boolean(),
+  revision: revisionSchema,
+  policies: z.array(z.string()),
+  reason: z.string(),
+});
+export type CheckAnswer = z.infer<typeof checkAnswerSchema>;
+
+/** Body of PUT /v1/access/policies/{id}: the text of one Cedar policy, as a JSON string. */
+export const policyBodySchema = z
+  .string()
+  .min(1)
+  .refine((text) => utf8Bytes(text) <= POLICY_BYTES_MAX, 'is longer than 64 KiB')
+  .refine(isWellFormedText, 'is not well-formed text')
+  .meta({ description: 'The text of exactly one Cedar policy.' });
+export type PolicyBody = z.infer<typeof policyBodySchema>;
+
+/** Body of PUT /v1/access/entities/{type}/{id}. */
+export const entityBodySchema = z.strictObject({
+  attrs: z
+    .record(z.string(), z.unknown())
+    .refine(isSmallJson, 'is too large, too deep or not JSON')
+    .default({}),
+  parents: z.array(entityReferenceSchema).max(255).default([]),
+});
+export type EntityBody = z.infer<typeof entityBodySchema>;
+
+/** Walks without recursion: what JSON.parse took may be nested deeper than the stack. */
+function isSmallJson(root: unknown): boolean {
+  const waiting: { value: unknown; depth: number }[] = [{ value: root, depth: 1 }];
+  let nodes = 0;
+  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+    const { value, depth } = next;
+    nodes += 1;
+    if (nodes > CONTEXT_NODES_MAX || depth > CONTEXT_DEPTH_MAX) return false;
+    if (value === null || typeof value === 'string' || typeof value === 'boolean') continue;
+    if (typeof value === 'number' && Number.isFinite(value)) continue;
+    if (typeof value !== 'object') return false;
+    const children = Object.values(value);
+    if (nodes + waiting.length + children.length > CONTEXT_NODES_MAX) return false;
+    for (const child of children) waiting.push({ value: child, depth: depth + 1 });
+  }
+  return JSON.stringify(root).length <= CONTEXT_LENGTH_MAX;
+}
+
+// ---- cluster and health -----------------------------------------------------------------------------------------
+
+export const peerStateSchema = z.object({ id: z.int(), reachable: z.boolean(), sinceMs: z.number() });
+
+/** What a member says about itself. */
+export const memberStatusSchema = z.object({
+  id: z.int(),
+  clusterId: z.string(),
+  epoch: z.int(),
+  role: z.enum(['leader', 'follower', 'candidate']),
+  term: z.int(),
+  leader: z.int().nullable(),
+  quorum: z.boolean(),
+  commitIndex: z.int(),
+  appliedIndex: z.int(),
+  lastIndex: z.int(),
+  revision: revisionSchema,
+  stateHash: z.string(),
+  entries: z.int(),
+  peers: z.array(peerStateSchema),
+});
+
+/** The state of the answering gateway's cache. */
+export const cacheStateSchema = z.object({
+  state: z.enum(['empty', 'syncing', 'live', 'stale']),
+  epoch: z.int(),
+  revision: revisionSchema,
+  /** Null: no bound is known. */
+  stalenessMs: z.number().nullable(),
+  quorum: z.boolean(),
+});
+export type CacheState = z.infer<typeof cacheStateSchema>;
+
+/** Answer of GET /v1/cluster: what this gateway sees. */
+export const clusterAnswerSchema = z.object({
+  clusterId: z.string(),
+  epoch: z.int(),
+  quorum: z.boolean(),
+  leader: z.int().nullable(),
+  members: z.array(
+    z.object({
+      id: z.int(),
+      reachable: z.boolean(),
+      /** Null: it did not answer in time. */
+      status: memberStatusSchema.nullable(),
+    }),
+  ),
+  cache: cacheStateSchema,
+});
+export type ClusterAnswer = z.infer<typeof clusterAnswerSchema>;
+
+/** Answer of /healthz and /readyz; quorum is a field in both and never their condition. */
+export const healthAnswerSchema = z.looseObject({ status: z.string(), quorum: z.boolean() });
+export type HealthAnswer = z.infer<typeof healthAnswerSchema>;
+
+// ---- errors -----------------------------------------------------------------------------------------------------
+
+const errorCodeSchema = z
+  .string()
+  .refine((text): text is ErrorCode => isErrorCode(text), 'is not a code of the catalogue')
+  .meta({ enum: Object.keys(ERRORS) });
+
+/** RFC 9457 problem document. */
+export const problemSchema = z.object({
+  type: z.string(),
+  title: z.string(),
+  status: z.int(),
+  detail: z.string(),
+  code: errorCodeSchema,
+  effect: z.enum(['none', 'unknown']),
+  whatToDo: z.string(),
+  leader: z.int().nullable().optional(),
+  members: z.array(peerStateSchema).optional(),
+  retryAfterMs: z.number().optional(),
+  currentRevision: z.int().nullable().optional(),
+  head: z.int().optional(),
+  field: z.string().optional(),
+});
+
+// ---- NATS messages ----------------------------------------------------------------------------------------------
+
+// Headers of REST become fields here: raw NATS clients and Nest's envelope both carry them. `token` is the caller's
+// bearer token, unless the message has an Authorization header.
+const credentials = { token: z.string().max(1024).optional() };
+const headerText = z.string().max(1024);
+
+/** Request on `quorate.<cluster>.v1.get`; answered with the entry's envelope or a problem document. */
+export const getMessageSchema = z.strictObject({
+  ...credentials,
+  namespace: namespaceNameSchema,
+  key: keySchema,
+  consistency: headerText.optional(),
+  consistencyToken: headerText.optional(),
+});
+export type GetMessage = z.infer<typeof getMessageSchema>;
+
+/** Request on `quorate.<cluster>.v1.put`; answered as a put over REST. */
+export const putMessageSchema = z.strictObject({
+  ...credentials,
+  namespace: namespaceNameSchema,
+  key: keySchema,
+  value: z.unknown().refine((value) => value !== undefined, 'is missing'),
+  ifMatch: headerText.optional(),
+  ifNoneMatch: headerText.optional(),
+  idempotencyKey: z.string().min(1).max(255).optional(),
+});
+export type PutMessage = z.infer<typeof putMessageSchema>;
+
+/** Request on `quorate.<cluster>.v1.check`; answered with the decision. */
+export const checkMessageSchema = checkBodySchema.extend(credentials);
+export type CheckMessage = z.infer<typeof checkMessageSchema>;
+
+// ---- parsing ----------------------------------------------------------------------------------------------------
+
+/**
+ * Parses what came from outside. Throws a QuorateError with `code` (INVALID_REQUEST unless told otherwise) whose
+ * message names the first wrong part.
+ */
+export function parseWith<Output>(
+  schema: z.ZodType<Output>,
+  input: unknown,
+  code: ErrorCode = 'INVALID_REQUEST',
+): Output {
+  const parsed = schema.safeParse(input);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  const field = (issue?.path ?? []).map(String).join('.');
+  const message = `${field === '' ? 'The request' : field}: ${issue?.message ?? 'is not valid'}.`;
+  throw new QuorateError(code, message, field === '' ? {} : { field });
+}
+
+/** A namespace name from a path. INVALID_NAMESPACE. */
+export function parseNamespaceName(input: unknown): string {
+  return parseWith(namespaceNameSchema, input, 'INVALID_NAMESPACE');
+}
+
+/** A key from a path, already percent-decoded once. INVALID_KEY. */
+export function parseKey(input: unknown): string {
+  return parseWith(keySchema, input, 'INVALID_KEY');
+}
+
+/** NAMESPACE_RESERVED for the namespace that only /v1/access writes. */
+export function refuseReservedNamespace(name: string): void {
+  if (name !== ACCESS_NAMESPACE) return;
+  throw new QuorateError('NAMESPACE_RESERVED', undefined, { field: 'namespace' });
+}
+
+const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+/**
+ * Makes sure that the bytes of a value are one JSON text in UTF-8, and returns what they say. The bytes themselves are
+ * what is stored. VALUE_TOO_LARGE above 512 KiB, else INVALID_JSON.
+ */
+export function parseValue(bytes: Uint8Array): unknown {
+  if (bytes.length > VALUE_BYTES_MAX) throw new QuorateError('VALUE_TOO_LARGE');
+  try {
+    return JSON.parse(strictUtf8.decode(bytes));
+  } catch {
+    throw new QuorateError('INVALID_JSON');
+  }
+}
