@@ -111,7 +111,15 @@ export const ROOMS: readonly Room[] = [
   },
   {
     path: 'apps/gateway/src',
-    mayImport: ['@quorate/api', '@quorate/client', '@nats-io/transport-node', ...NEST, 'node:*'],
+    mayImport: [
+      '@quorate/api',
+      '@quorate/client',
+      '@quorate/feed/nats',
+      '@quorate/kv',
+      '@nats-io/transport-node',
+      ...NEST,
+      'node:*',
+    ],
     pure: false,
   },
   {

@@ -1,0 +1,71 @@
+import { LRUCache } from 'lru-cache';
+import type { Entry, Revision } from '@quorate/kv';
+
+/** What the view holds for a key: the entry, or that there is none (R8: absence has a revision too). */
+export interface Held {
+  readonly namespace: string;
+  readonly entry: Entry | null;
+  /** Of the entry; of an absence, a revision at which it was known to be absent. */
+  readonly revision: Revision;
+}
+
+// Of the map node, the entry object and the texts' headers, roughly.
+const HELD_OVERHEAD_BYTES = 256;
+
+/** One id for (namespace, key): a namespace has no NUL. */
+export function entryId(namespace: string, key: string): string {
+  return `${namespace}\u0000${key}`;
+}
+
+/**
+ * The least recently used entries within a budget of bytes. Eviction loses work, never an order: floors live
+ * elsewhere.
+ */
+export class HeldEntries {
+  readonly #entries: LRUCache<string, Held>;
+  #evictions = 0;
+
+  constructor(bytesMax: number) {
+    this.#entries = new LRUCache<string, Held>({
+      maxSize: bytesMax,
+      dispose: (_held, _id, reason) => {
+        if (reason === 'evict') this.#evictions += 1;
+      },
+    });
+  }
+
+  get evictions(): number {
+    return this.#evictions;
+  }
+
+  get count(): number {
+    return this.#entries.size;
+  }
+
+  get bytes(): number {
+    return this.#entries.calculatedSize;
+  }
+
+  get(id: string): Held | undefined {
+    return this.#entries.get(id);
+  }
+
+  has(id: string): boolean {
+    return this.#entries.has(id);
+  }
+
+  /** Holds it, or nothing at all for the id when it alone is over the budget: never what was held before. */
+  set(id: string, held: Held): void {
+    const size = HELD_OVERHEAD_BYTES + 2 * id.length + (held.entry?.value.length ?? 0);
+    this.#entries.set(id, held, { size });
+  }
+
+  dropNamespace(namespace: string): void {
+    const ids = [...this.#entries.entries()].filter(([, held]) => held.namespace === namespace);
+    for (const [id] of ids) this.#entries.delete(id);
+  }
+
+  clear(): void {
+    this.#entries.clear();
+  }
+}

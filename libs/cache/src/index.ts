@@ -1,0 +1,15 @@
+export { CachedView } from './cached-view.js';
+export type {
+  CacheCommand,
+  CacheCounters,
+  CachedViewOptions,
+  CacheEvent,
+  CacheOutcome,
+  CacheRead,
+  CacheReadLevel,
+  CacheRefusal,
+  CacheState,
+  Instant,
+  ResumePoint,
+  ResyncReason,
+} from './types.js';

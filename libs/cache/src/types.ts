@@ -1,0 +1,186 @@
+import type { ChangeBatch, Entry, NamespaceRecord, Revision } from '@quorate/kv';
+
+/**
+ * One moment on both clocks, taken by the driver when it hands in an event. Milliseconds, fractions allowed.
+ */
+export interface Instant {
+  /** Never steps back, but may stand still while the machine is suspended. */
+  readonly monotonicMs: number;
+  /** Goes on in suspend, but may step either way. */
+  readonly wallMs: number;
+}
+
+export type CacheReadLevel =
+  | { readonly type: 'eventual' }
+  /** Staleness proven to be at most `boundMs` when the answer is written. */
+  | { readonly type: 'bounded'; readonly boundMs: number }
+  /** As of a moment after the read arrived, proven by a probe that was sent after that. */
+  | { readonly type: 'linearizable' };
+
+export interface CacheRead {
+  /** Chosen by the driver; unique among the reads that wait. */
+  readonly readId: number;
+  readonly namespace: string;
+  readonly key: string;
+  readonly level: CacheReadLevel;
+  /** The answer is at least as new as this (level session). Null: not asked. */
+  readonly minRevision: Revision | null;
+}
+
+export type CacheEvent =
+  | { readonly type: 'start' }
+  /** From the feed, decoded and authenticated. */
+  | { readonly type: 'feedBatch'; readonly batch: ChangeBatch }
+  | {
+      readonly type: 'feedOversize';
+      readonly epoch: number;
+      readonly previous: Revision;
+      readonly revision: Revision;
+    }
+  /** The driver could not decode or authenticate a message: counted, nothing else. */
+  | { readonly type: 'feedRefused'; readonly reason: 'format' | 'cluster' | 'mac' }
+  | {
+      readonly type: 'pulled';
+      readonly pullId: number;
+      readonly batch: ChangeBatch;
+      readonly published: Revision;
+    }
+  | { readonly type: 'compacted'; readonly pullId: number; readonly epoch: number; readonly oldest: Revision }
+  | { readonly type: 'pullFailed'; readonly pullId: number }
+  | {
+      readonly type: 'resynced';
+      readonly resyncId: number;
+      readonly epoch: number;
+      readonly revision: Revision;
+      readonly namespaces: readonly NamespaceRecord[];
+    }
+  | { readonly type: 'resyncFailed'; readonly resyncId: number }
+  | {
+      readonly type: 'probed';
+      readonly probeId: number;
+      readonly epoch: number;
+      readonly head: Revision;
+      readonly published: Revision;
+    }
+  | { readonly type: 'probeFailed'; readonly probeId: number }
+  | {
+      readonly type: 'filled';
+      readonly fillId: number;
+      readonly epoch: number;
+      readonly revision: Revision;
+      readonly entry: Entry | null;
+    }
+  | { readonly type: 'fillFailed'; readonly fillId: number; readonly code: string }
+  | ({ readonly type: 'read' } & CacheRead)
+  /**
+   * A write of this process was acknowledged at `revision`: eventual reads of the key must not show older.
+   */
+  | {
+      readonly type: 'ownWrite';
+      readonly namespace: string;
+      readonly key: string;
+      readonly revision: Revision;
+    }
+  /** Hand one in at least every 50 ms or so: all time limits are looked at here. */
+  | { readonly type: 'tick' };
+
+export type CacheRefusal =
+  /** Never synced, or the epoch changed and the new state is not there yet. */
+  | 'CACHE_NOT_READY'
+  /** Not held, and nobody gave it in time. */
+  | 'CACHE_MISS_UNREACHABLE'
+  /** The bound asked for cannot be proven. */
+  | 'STALENESS_BOUND_EXCEEDED'
+  /** Too many reads wait already. */
+  | 'OVERLOADED';
+
+export type CacheOutcome =
+  | {
+      readonly type: 'hit';
+      /** Null: the entry does not exist at `revision`. */
+      readonly entry: Entry | null;
+      /** The watermark: every published change up to here is in the answer. */
+      readonly revision: Revision;
+      readonly epoch: number;
+      /**
+       * Upper bound, whole milliseconds, rounded up, as of the event that caused the answer. Null: unknown.
+       */
+      readonly stalenessMs: number | null;
+      /** Head of the last probe minus the watermark, in revisions. Null: never probed. */
+      readonly lag: number | null;
+      /** The last probe succeeded, at most 2 s ago. */
+      readonly quorum: boolean;
+      /** What the answer satisfies: the level asked for (session: eventual with a minRevision). */
+      readonly level: 'eventual' | 'session' | 'bounded' | 'linearizable';
+      /** True: answered by a fill. False: it was held already. */
+      readonly filled: boolean;
+    }
+  | { readonly type: 'refused'; readonly code: CacheRefusal }
+  /** The namespace is strict, deleted or unknown here: only the store may answer. */
+  | { readonly type: 'strict' };
+
+export type CacheCommand =
+  | { readonly type: 'answer'; readonly readId: number; readonly outcome: CacheOutcome }
+  /** The cache cannot prove what was asked for: ask the store, which has the answer or the honest error. */
+  | { readonly type: 'fallback'; readonly readId: number }
+  | { readonly type: 'probe'; readonly probeId: number }
+  | { readonly type: 'pull'; readonly pullId: number; readonly after: Revision }
+  | { readonly type: 'resync'; readonly resyncId: number }
+  | {
+      readonly type: 'fill';
+      readonly fillId: number;
+      readonly namespace: string;
+      readonly key: string;
+      readonly minRevision: Revision;
+    };
+
+/** empty: nothing known. syncing: being fetched. live: bound within 3 s. stale: over 3 s or unknown. */
+export type CacheState = 'empty' | 'syncing' | 'live' | 'stale';
+
+export type ResyncReason = 'start' | 'epoch' | 'compacted';
+
+export interface CacheCounters {
+  readonly hits: number;
+  readonly misses: number;
+  readonly fills: number;
+  readonly fillsFailed: number;
+  /** Answers older than what was asked for, or of another key: treated as failures (R1). */
+  readonly fillsRefused: number;
+  readonly gaps: number;
+  readonly duplicates: number;
+  readonly pulls: number;
+  readonly resyncs: Readonly<Record<ResyncReason, number>>;
+  readonly feedRefused: Readonly<Record<'format' | 'cluster' | 'mac', number>>;
+  /** Messages and answers of an earlier epoch: dropped. */
+  readonly outdated: number;
+  readonly batchesApplied: number;
+  readonly fallbacks: number;
+  readonly refusals: Readonly<Record<CacheRefusal, number>>;
+  readonly probes: number;
+  readonly probesFailed: number;
+  readonly evictions: number;
+}
+
+/** Where a view that replaces a broken one must not begin before (R12: never back in time). */
+export interface ResumePoint {
+  readonly epoch: number;
+  readonly revision: Revision;
+}
+
+export interface CachedViewOptions {
+  /** Keys and values held, in bytes. Default 64 MiB. */
+  readonly bytesMax?: number;
+  /** How long a read may wait for a probe, a revision or a fill. Default 1,000. */
+  readonly waitMs?: number;
+  /** Reads that wait, altogether. Default 10,000. */
+  readonly waitingReadsMax?: number;
+  /** Fills in flight. Default 256. */
+  readonly fillsMax?: number;
+  /** Own writes that the watermark has not reached and that are remembered key by key. Default 10,000. */
+  readonly floorsMax?: number;
+  /** Names remembered; others are treated as strict. Default 100,000. */
+  readonly namespacesMax?: number;
+  /** In [0, 1), for the spread of retries (R21). */
+  readonly random: () => number;
+  readonly resume?: ResumePoint | null;
+}
