@@ -1,0 +1,312 @@
+import type { StoreRequest, StoreResponse } from '@quorate/api';
+import { CachedView } from '@quorate/cache';
+import type {
+  CacheCommand,
+  CacheCounters,
+  CacheEvent,
+  CacheOutcome,
+  CacheReadLevel,
+  CacheState,
+  Instant,
+} from '@quorate/cache';
+import { decodeFeedMessage } from '@quorate/feed';
+import type { Revision } from '@quorate/kv';
+import type { Clock, StoreSource } from './environment.js';
+
+/**
+ * `fallback`: the view cannot prove what was asked for; ask the store, it has the answer or the honest
+ * error.
+ */
+export type CachedReadOutcome = CacheOutcome | { readonly type: 'fallback' };
+
+export interface CachedViewDriverOptions {
+  readonly source: StoreSource;
+  readonly clock: Clock;
+  /** In [0, 1). */
+  readonly random: () => number;
+  /** Feed messages of other clusters are refused. */
+  readonly clusterId: string;
+  /** Null: asked of the store. */
+  readonly feedKey?: Uint8Array | null;
+  /** Keys and values held, in bytes. */
+  readonly bytesMax?: number;
+  /** How long a read may wait before it falls back or is refused. */
+  readonly waitMs?: number;
+  /** The view broke an invariant of its own and is rebuilt: for the log. */
+  readonly onRebuild?: (error: unknown) => void;
+}
+
+export interface CachedViewCounters extends CacheCounters {
+  /** Views thrown away after a broken invariant. The other counters began anew with the last of them. */
+  readonly rebuilds: number;
+}
+
+const TICK_MS = 50;
+const REBUILD_DELAY_MS = 100;
+const FEED_KEY_RETRY_MS = 1000;
+const PROBE_DEADLINE_MS = 1000;
+const FILL_DEADLINE_MS = 1000;
+const PULL_DEADLINE_MS = 2000;
+const RESYNC_DEADLINE_MS = 5000;
+const PULL_BYTES_MAX = 512 * 1024;
+/** A source that breaks its promise to answer must not leave the view waiting for ever. */
+const DEADLINE_GRACE_MS = 500;
+
+/** Carries the commands of a cached view to a store and the answers back. It decides nothing. */
+export class CachedViewDriver {
+  readonly #options: CachedViewDriverOptions;
+  readonly #callbacks = new Map<number, (outcome: CachedReadOutcome) => void>();
+  #view: CachedView;
+  #feedKey: Uint8Array | null;
+  #nextReadId = 1;
+  #rebuilds = 0;
+  #running = false;
+  #cancelTick: (() => void) | null = null;
+  #cancelStart: (() => void) | null = null;
+  #cancelFeedKey: (() => void) | null = null;
+
+  constructor(options: CachedViewDriverOptions) {
+    this.#options = options;
+    this.#feedKey = options.feedKey ?? null;
+    this.#view = this.#newView(null);
+  }
+
+  get state(): CacheState {
+    return this.#view.state(this.#now());
+  }
+
+  /** Null until the first sync. */
+  get watermark(): Revision | null {
+    return this.#view.watermark;
+  }
+
+  get epoch(): number | null {
+    return this.#view.epoch;
+  }
+
+  /** Upper bound, whole milliseconds; null: never confirmed. */
+  get stalenessMs(): number | null {
+    return this.#view.stalenessMs(this.#now());
+  }
+
+  get entryCount(): number {
+    return this.#view.entryCount;
+  }
+
+  get entryBytes(): number {
+    return this.#view.entryBytes;
+  }
+
+  get waitingReads(): number {
+    return this.#callbacks.size;
+  }
+
+  get counters(): CachedViewCounters {
+    return { ...this.#view.counters, rebuilds: this.#rebuilds };
+  }
+
+  start(): void {
+    if (this.#running) return;
+    this.#running = true;
+    this.#handle({ type: 'start' });
+    this.#tickLater();
+    if (this.#feedKey === null) this.#askFeedKey();
+  }
+
+  /** Ends timers; every read that waits falls back. */
+  stop(): void {
+    this.#running = false;
+    this.#cancelTick?.();
+    this.#cancelStart?.();
+    this.#cancelFeedKey?.();
+    this.#view = this.#newView(this.#view);
+    this.#abandonReads();
+  }
+
+  /**
+   * Reads a key at a level; `minRevision` (of a Consistency-Token of this epoch) strengthens it to session.
+   * `callback` is
+   * called exactly once: within this call when the answer is held, else within about `waitMs`.
+   */
+  read(
+    namespace: string,
+    key: string,
+    level: CacheReadLevel,
+    callback: (outcome: CachedReadOutcome) => void,
+    minRevision: Revision | null = null,
+  ): void {
+    const readId = this.#nextReadId;
+    this.#nextReadId += 1;
+    this.#callbacks.set(readId, callback);
+    this.#handle({ type: 'read', readId, namespace, key, level, minRevision });
+  }
+
+  /** A write of this process was acknowledged: reads of the key through this view show it, or newer. */
+  ownWrite(namespace: string, key: string, revision: Revision): void {
+    this.#handle({ type: 'ownWrite', namespace, key, revision });
+  }
+
+  /** A message of the feed as it came, from NATS or over a link. Anything may be in it. */
+  receiveFeed(bytes: Uint8Array): void {
+    if (!this.#running) return;
+    // Before the key is known nothing can be told from a forgery; what is lost is pulled.
+    if (this.#feedKey === null) {
+      this.#handle({ type: 'feedRefused', reason: 'mac' });
+      return;
+    }
+    const message = decodeFeedMessage(this.#feedKey, this.#options.clusterId, bytes);
+    if (message.type === 'batch') this.#handle({ type: 'feedBatch', batch: message.batch });
+    else if (message.type === 'oversize') this.#handle({ ...message, type: 'feedOversize' });
+    else this.#handle({ type: 'feedRefused', reason: message.reason });
+  }
+
+  #newView(before: CachedView | null): CachedView {
+    const { random, bytesMax, waitMs } = this.#options;
+    return new CachedView({
+      random,
+      ...(bytesMax === undefined ? {} : { bytesMax }),
+      ...(waitMs === undefined ? {} : { waitMs }),
+      resume: before?.resumePoint ?? null,
+    });
+  }
+
+  #now(): Instant {
+    const { clock } = this.#options;
+    return { monotonicMs: clock.monotonicMs(), wallMs: clock.wallMs() };
+  }
+
+  #handle(event: CacheEvent): void {
+    const view = this.#view;
+    let commands: readonly CacheCommand[];
+    try {
+      commands = view.handle(event, this.#now());
+    } catch (error) {
+      this.#rebuild(error);
+      return;
+    }
+    let failure: { readonly error: unknown } | null = null;
+    for (const command of commands) {
+      try {
+        this.#execute(view, command);
+      } catch (error) {
+        // A caller's callback threw. The commands behind it must go out all the same, or the view waits for
+        // ever.
+        failure ??= { error };
+      }
+    }
+    if (failure !== null) throw failure.error;
+  }
+
+  /**
+   * An invariant of the view is broken: nothing that it holds can be trusted. It starts anew, never back in
+   * time (C4).
+   */
+  #rebuild(error: unknown): void {
+    this.#rebuilds += 1;
+    this.#view = this.#newView(this.#view);
+    this.#options.onRebuild?.(error);
+    this.#cancelStart?.();
+    this.#cancelStart = this.#options.clock.setTimer(REBUILD_DELAY_MS, () => this.#handle({ type: 'start' }));
+    this.#abandonReads();
+  }
+
+  #abandonReads(): void {
+    const callbacks = [...this.#callbacks.values()];
+    this.#callbacks.clear();
+    for (const callback of callbacks) callback({ type: 'fallback' });
+  }
+
+  #execute(view: CachedView, command: CacheCommand): void {
+    switch (command.type) {
+      case 'answer':
+        this.#answer(command.readId, command.outcome);
+        break;
+      case 'fallback':
+        this.#answer(command.readId, { type: 'fallback' });
+        break;
+      case 'probe':
+        this.#ask(view, { type: 'probe' }, PROBE_DEADLINE_MS, (response) =>
+          response.type === 'probed'
+            ? { ...response, probeId: command.probeId }
+            : { type: 'probeFailed', probeId: command.probeId },
+        );
+        break;
+      case 'pull':
+        this.#ask(
+          view,
+          { type: 'changes', after: command.after, bytesMax: PULL_BYTES_MAX },
+          PULL_DEADLINE_MS,
+          (response) => {
+            if (response.type === 'changes') return { ...response, type: 'pulled', pullId: command.pullId };
+            if (response.type === 'compacted') return { ...response, pullId: command.pullId };
+            return { type: 'pullFailed', pullId: command.pullId };
+          },
+        );
+        break;
+      case 'resync':
+        this.#ask(view, { type: 'resync' }, RESYNC_DEADLINE_MS, (response) =>
+          response.type === 'resynced'
+            ? { ...response, resyncId: command.resyncId }
+            : { type: 'resyncFailed', resyncId: command.resyncId },
+        );
+        break;
+      case 'fill': {
+        const { fillId, namespace, key, minRevision } = command;
+        const request: StoreRequest = { type: 'fill', namespace, key, minRevision };
+        this.#ask(view, request, FILL_DEADLINE_MS, (response) => {
+          if (response.type === 'filled') return { ...response, fillId };
+          return {
+            type: 'fillFailed',
+            fillId,
+            code: response.type === 'failed' ? response.code : 'INTERNAL',
+          };
+        });
+        break;
+      }
+    }
+  }
+
+  #answer(readId: number, outcome: CachedReadOutcome): void {
+    const callback = this.#callbacks.get(readId);
+    this.#callbacks.delete(readId);
+    callback?.(outcome);
+  }
+
+  #ask(
+    view: CachedView,
+    request: StoreRequest,
+    deadlineMs: number,
+    toEvent: (response: StoreResponse) => CacheEvent,
+  ): void {
+    const { source, clock } = this.#options;
+    let answered = false;
+    const answer = (response: StoreResponse): void => {
+      if (answered) return;
+      answered = true;
+      cancel();
+      // The view that asked may have been replaced: its successor knows nothing of the question.
+      if (view === this.#view && this.#running) this.#handle(toEvent(response));
+    };
+    const cancel = clock.setTimer(deadlineMs + DEADLINE_GRACE_MS, () =>
+      answer({ type: 'failed', code: 'TIMED_OUT', message: 'no answer within the deadline', details: {} }),
+    );
+    source.request(request, deadlineMs, answer);
+  }
+
+  #askFeedKey(): void {
+    const { source, clock } = this.#options;
+    source.request({ type: 'feedKey' }, PULL_DEADLINE_MS, (response) => {
+      if (!this.#running || this.#feedKey !== null) return;
+      if (response.type === 'feedKey') this.#feedKey = response.key;
+      else this.#cancelFeedKey = clock.setTimer(FEED_KEY_RETRY_MS, () => this.#askFeedKey());
+    });
+  }
+
+  #tickLater(): void {
+    this.#cancelTick = this.#options.clock.setTimer(TICK_MS, () => {
+      if (!this.#running) return;
+      this.#tickLater();
+      this.#handle({ type: 'tick' });
+    });
+  }
+}

@@ -1,0 +1,17 @@
+export {
+  type CachedReadOutcome,
+  type CachedViewCounters,
+  CachedViewDriver,
+  type CachedViewDriverOptions,
+} from './cached-view.js';
+export { QuorateClient, type CallOptions, type QuorateClientOptions, type WriteOptions } from './client.js';
+export type { Connection, LostResponse } from './connection.js';
+export type { Clock, StoreSource } from './environment.js';
+export {
+  DEFAULT_DEADLINE_MS,
+  type ReadRequest,
+  StoreClient,
+  type StoreClientOptions,
+  type StoreRead,
+  type StoreWrite,
+} from './store-client.js';

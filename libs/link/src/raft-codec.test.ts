@@ -1,0 +1,104 @@
+import { ByteWriter, DecodeError } from '@quorate/kv';
+import { type Message, logIndex, memberId, term } from '@quorate/raft';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { decodeMessage, encodeMessage } from './raft-codec.js';
+
+const envelope = { from: memberId(1), to: memberId(65_535), term: term(2 ** 40) };
+const at = { lastIndex: logIndex(9), lastTerm: term(3) };
+const messages: Record<Message['type'], Message[]> = {
+  preVoteRequest: [{ type: 'preVoteRequest', ...envelope, ...at }],
+  preVoteResponse: [{ type: 'preVoteResponse', ...envelope, granted: true }],
+  voteRequest: [{ type: 'voteRequest', ...envelope, ...at }],
+  voteResponse: [{ type: 'voteResponse', ...envelope, granted: false }],
+  appendRequest: [
+    {
+      type: 'appendRequest',
+      ...envelope,
+      previousIndex: logIndex(7),
+      previousTerm: term(2),
+      commit: logIndex(6),
+      entries: [
+        { index: logIndex(8), term: term(3), kind: 'noop', payload: new Uint8Array(0) },
+        { index: logIndex(9), term: term(3), kind: 'command', payload: new Uint8Array([1, 2, 3]) },
+      ],
+    },
+    {
+      type: 'appendRequest',
+      ...envelope,
+      previousIndex: logIndex(0),
+      previousTerm: term(0),
+      commit: logIndex(0),
+      entries: [],
+    },
+  ],
+  appendResponse: [
+    {
+      type: 'appendResponse',
+      ...envelope,
+      accepted: false,
+      matchIndex: logIndex(1),
+      rejectedIndex: logIndex(2),
+      hintIndex: logIndex(3),
+      hintTerm: term(4),
+    },
+  ],
+  heartbeatRequest: [{ type: 'heartbeatRequest', ...envelope, commit: logIndex(5), readRound: 77 }],
+  heartbeatResponse: [{ type: 'heartbeatResponse', ...envelope, readRound: 77 }],
+};
+const every = Object.values(messages).flat();
+
+describe('raft codec', () => {
+  it.each(every)('round trip of $type', (message) => {
+    expect(decodeMessage(encodeMessage(message))).toEqual(message);
+  });
+
+  it('refuses every truncation and any trailing byte', () => {
+    for (const message of every) {
+      const bytes = encodeMessage(message);
+      for (let length = 0; length < bytes.length; length += 1) {
+        expect(() => decodeMessage(bytes.subarray(0, length))).toThrow(DecodeError);
+      }
+      expect(() => decodeMessage(new Uint8Array([...bytes, 0]))).toThrow(DecodeError);
+    }
+  });
+
+  it('refuses entries with a hole, which would be an assertion in the log', () => {
+    const [request] = messages.appendRequest;
+    if (request?.type !== 'appendRequest') throw new Error('the first sample is an append request');
+    const [first, second] = request.entries;
+    if (first === undefined || second === undefined) throw new Error('it has two entries');
+    const holed = { ...request, entries: [first, { ...second, index: logIndex(10) }] };
+    expect(() => decodeMessage(encodeMessage(holed))).toThrow(DecodeError);
+  });
+
+  it('refuses member id 0', () => {
+    const writer = new ByteWriter();
+    writer.u8(2);
+    writer.u16(0);
+    writer.u16(1);
+    writer.u53(1);
+    writer.boolean(true);
+    expect(() => decodeMessage(writer.finish())).toThrow(DecodeError);
+  });
+
+  it('decodes arbitrary and mutated bytes to a message or a DecodeError, nothing else', () => {
+    const mutated = fc
+      .tuple(fc.constantFrom(...every.map(encodeMessage)), fc.nat(), fc.integer({ min: 0, max: 255 }))
+      .map(([seed, index, value]) => {
+        const bytes = new Uint8Array(seed);
+        bytes[index % bytes.length] = value;
+        return bytes;
+      });
+    fc.assert(
+      fc.property(fc.oneof(fc.uint8Array({ maxLength: 120 }), mutated), (bytes) => {
+        try {
+          decodeMessage(bytes);
+        } catch (error) {
+          expect(error).toBeInstanceOf(DecodeError);
+        }
+      }),
+      { numRuns: 3_000, seed: 12 },
+    );
+  });
+});
