@@ -40,6 +40,7 @@ export type ErrorCode =
   | 'NAMESPACE_NOT_FOUND'
   | 'ENTRY_NOT_FOUND'
   | 'NAMESPACE_KIND_CONFLICT'
+  | 'TOO_MANY_NAMESPACES'
   | 'ACCESS_CHANGED'
   | 'TOKEN_AHEAD'
   | 'COMPACTED'
@@ -183,6 +184,13 @@ export const ERRORS: Record<ErrorCode, ErrorEntry> = {
     title: 'The name is taken by a namespace of the other kind',
     effect: 'none',
     whatToDo: 'Use another name; a name keeps its kind, also after a deletion.',
+  },
+  /** The cluster has used as many namespace names as it may; deleted ones count. */
+  TOO_MANY_NAMESPACES: {
+    status: 409,
+    title: 'No further namespace can be made',
+    effect: 'none',
+    whatToDo: 'Use an existing namespace and tell entries apart by the prefix of their keys.',
   },
   /** The access namespace moved on between validation and commit. */
   ACCESS_CHANGED: {

@@ -33,6 +33,11 @@ export class Namespaces {
   readonly #sum = new RowSum();
   #entryCount = 0;
 
+  /** Names ever used, tombstones too. */
+  get count(): number {
+    return this.#states.size;
+  }
+
   get entryCount(): number {
     return this.#entryCount;
   }

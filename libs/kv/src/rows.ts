@@ -84,6 +84,7 @@ const ERROR_CODES: Record<ApplyErrorCode, number> = {
   TOO_MANY_OUTSTANDING: 8,
   IDEMPOTENCY_KEY_REUSED: 9,
   INVALID_COMMAND: 10,
+  TOO_MANY_NAMESPACES: 11,
 };
 const ERROR_CODES_BY_NUMBER = new Map(
   Object.entries(ERROR_CODES).map(([code, number]) => [number, code as ApplyErrorCode]),

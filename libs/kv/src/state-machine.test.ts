@@ -106,6 +106,15 @@ describe('namespaces and entries', () => {
     expect(machine.namespaces().map((record) => record.name)).toEqual(['access', 'n']);
   });
 
+  test('[K31] a name beyond the limit is refused; deleted names count, and re-creation is no new name', () => {
+    const machine = new StateMachine({ namespacesMax: 3 });
+    run(machine, createNamespace('a'));
+    run(machine, createNamespace('b'));
+    run(machine, deleteNamespace('a'));
+    expect(codeOf(run(machine, createNamespace('c')))).toBe('TOO_MANY_NAMESPACES');
+    expect(run(machine, createNamespace('a'))).toMatchObject({ type: 'done', created: true });
+  });
+
   test('[K4] [K8] [K9] revisions, versions and create revisions of an entry through its lives', () => {
     const machine = machineWith('n');
     const first = run(machine, put('n', 'k', '1'));

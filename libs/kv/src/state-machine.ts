@@ -46,6 +46,8 @@ export interface StateMachineOptions {
   readonly answersPerClientMax?: number;
   /** 100,000 unless told otherwise. */
   readonly idempotencyKeysMax?: number;
+  /** Names ever used, deleted ones included, for they stay taken. 10,000 unless told otherwise. */
+  readonly namespacesMax?: number;
 }
 
 const DEFAULTS: Required<StateMachineOptions> = {
@@ -55,6 +57,7 @@ const DEFAULTS: Required<StateMachineOptions> = {
   registrationsMax: 10_000,
   answersPerClientMax: 1_024,
   idempotencyKeysMax: 100_000,
+  namespacesMax: 10_000,
 };
 
 /** Changes after a revision, or word that some of them are gone. */
@@ -72,11 +75,13 @@ export class StateMachine {
   readonly #registrations: Registrations;
   readonly #idempotency: IdempotencyKeys;
   readonly #retained: RetainedChanges;
+  readonly #namespacesMax: number;
   #counters: CountersRow;
 
   constructor(options: StateMachineOptions = {}, restored: RestoredState | null = null) {
     const limits = { ...DEFAULTS, ...options };
     const state = restored ?? emptyState(limits);
+    this.#namespacesMax = limits.namespacesMax;
     this.#namespaces = state.namespaces;
     this.#registrations = state.registrations;
     this.#idempotency = state.idempotency;
@@ -294,6 +299,9 @@ export class StateMachine {
     if (before !== undefined && before.kind !== kind) return this.#failed('NAMESPACE_KIND_CONFLICT');
     if (before !== undefined && !before.deleted) {
       return this.#doneWithoutEntry(this.head, false, before.createRevision);
+    }
+    if (before === undefined && this.#namespaces.count >= this.#namespacesMax) {
+      return this.#failed('TOO_MANY_NAMESPACES');
     }
     const next = revision(this.head + 1);
     this.#setRecord({ name, kind, deleted: false, revision: next, createRevision: next });

@@ -111,6 +111,7 @@ export interface Command {
 export type ApplyErrorCode =
   | 'NAMESPACE_NOT_FOUND'
   | 'NAMESPACE_KIND_CONFLICT'
+  | 'TOO_MANY_NAMESPACES'
   | 'ENTRY_NOT_FOUND'
   | 'PRECONDITION_FAILED'
   | 'NAMESPACE_CHANGED'

@@ -1,0 +1,2 @@
+export type { HistoryOperation, ReadOperation, Verdict, WriteOperation, WriteOutcome } from './history.js';
+export { checkRevisionSweep } from './revision-sweep.js';
