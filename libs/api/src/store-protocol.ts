@@ -85,7 +85,13 @@ export type StoreRequest =
   /** The staleness probe: answered after a quorum round begun after its arrival. Roles gateway and client. */
   | { readonly type: 'probe' }
   /** Roles gateway only, from here on: published data of cached namespaces, no token. */
-  | { readonly type: 'changes'; readonly after: Revision; readonly bytesMax: number }
+  /** `minRevision`: what the cache knows to exist. A member that is behind it and has nothing new says NOT_CAUGHT_UP. */
+  | {
+      readonly type: 'changes';
+      readonly after: Revision;
+      readonly minRevision: Revision;
+      readonly bytesMax: number;
+    }
   | { readonly type: 'resync' }
   | {
       readonly type: 'fill';

@@ -849,7 +849,8 @@ export class CachedView {
       if (this.#behind()) {
         this.#pullId = this.#newId();
         this.#counters.pulls += 1;
-        this.#commands.push({ type: 'pull', pullId: this.#pullId, after: this.#watermark });
+        const minRevision = revision(this.#knownPublished);
+        this.#commands.push({ type: 'pull', pullId: this.#pullId, after: this.#watermark, minRevision });
       }
     }
     if (!this.#probeWanted && this.#collecting.length === 0) return;

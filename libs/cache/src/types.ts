@@ -124,7 +124,13 @@ export type CacheCommand =
   /** The cache cannot prove what was asked for: ask the store, which has the answer or the honest error. */
   | { readonly type: 'fallback'; readonly readId: number }
   | { readonly type: 'probe'; readonly probeId: number }
-  | { readonly type: 'pull'; readonly pullId: number; readonly after: Revision }
+  /** `minRevision` is known to exist: a member that is behind it and has nothing new must not be asked again. */
+  | {
+      readonly type: 'pull';
+      readonly pullId: number;
+      readonly after: Revision;
+      readonly minRevision: Revision;
+    }
   | { readonly type: 'resync'; readonly resyncId: number }
   | {
       readonly type: 'fill';

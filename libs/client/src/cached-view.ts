@@ -234,7 +234,12 @@ export class CachedViewDriver {
       case 'pull':
         this.#ask(
           view,
-          { type: 'changes', after: command.after, bytesMax: PULL_BYTES_MAX },
+          {
+            type: 'changes',
+            after: command.after,
+            minRevision: command.minRevision,
+            bytesMax: PULL_BYTES_MAX,
+          },
           PULL_DEADLINE_MS,
           (response) => {
             if (response.type === 'changes') return { ...response, type: 'pulled', pullId: command.pullId };

@@ -223,8 +223,13 @@ export class StateMachine {
     if (lookup.type === 'answered') return lookup.result;
     const result = this.#applyOperation(operation);
     // A failure is kept too: it told somebody that nothing happened, and a copy of the request that is still under
-    // way must not make that a lie. What is invalid is invalid in every state: no need to keep it.
-    if (result.type === 'failed' && result.code === 'INVALID_COMMAND') return result;
+    // way must not make that a lie. Not kept is what no copy could do later: what is invalid is so in every state, and
+    // a namespace's revision never comes back.
+    if (
+      result.type === 'failed' &&
+      (result.code === 'INVALID_COMMAND' || result.code === 'NAMESPACE_CHANGED')
+    )
+      return result;
     this.#idempotency.record(stamp, this.appliedIndex, result);
     return result;
   }

@@ -113,6 +113,7 @@ function heartbeat(from: number, to: number): Message {
     to: memberId(to),
     term: term(3),
     commit: logIndex(7),
+    leaderCommit: logIndex(0),
     readRound: 1,
   };
 }
@@ -132,7 +133,7 @@ describe('requests', () => {
       await opened(connection);
       const answers = await Promise.all(
         Array.from({ length: 500 }, (_, index) =>
-          ask(connection, { type: 'changes', after: revision(index), bytesMax: 1 }),
+          ask(connection, { type: 'changes', after: revision(index), minRevision: revision(0), bytesMax: 1 }),
         ),
       );
       expect(answers).toEqual(answers.map((_, index) => ({ type: 'registered', clientId: index })));

@@ -43,7 +43,9 @@ const messages: Record<Message['type'], Message[]> = {
       hintTerm: term(4),
     },
   ],
-  heartbeatRequest: [{ type: 'heartbeatRequest', ...envelope, commit: logIndex(5), readRound: 77 }],
+  heartbeatRequest: [
+    { type: 'heartbeatRequest', ...envelope, commit: logIndex(5), leaderCommit: logIndex(9), readRound: 77 },
+  ],
   heartbeatResponse: [{ type: 'heartbeatResponse', ...envelope, readRound: 77 }],
 };
 const every = Object.values(messages).flat();

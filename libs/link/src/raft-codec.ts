@@ -57,6 +57,7 @@ export function encodeMessage(message: Message): Uint8Array {
       break;
     case 'heartbeatRequest':
       writer.u53(message.commit);
+      writer.u53(message.leaderCommit);
       writer.u53(message.readRound);
       break;
     case 'heartbeatResponse':
@@ -109,7 +110,13 @@ function readMessage(reader: ByteReader): Message {
         hintTerm: readTerm(reader),
       };
     case HEARTBEAT_REQUEST:
-      return { type: 'heartbeatRequest', ...envelope, commit: readIndex(reader), readRound: reader.u53() };
+      return {
+        type: 'heartbeatRequest',
+        ...envelope,
+        commit: readIndex(reader),
+        leaderCommit: readIndex(reader),
+        readRound: reader.u53(),
+      };
     case HEARTBEAT_RESPONSE:
       return { type: 'heartbeatResponse', ...envelope, readRound: reader.u53() };
     default:

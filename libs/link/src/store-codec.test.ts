@@ -62,7 +62,7 @@ const requests: Record<StoreRequest['type'], StoreRequest[]> = {
   check: [{ type: 'check', token, check }],
   status: [{ type: 'status' }],
   probe: [{ type: 'probe' }],
-  changes: [{ type: 'changes', after: revision(5), bytesMax: 1_000_000 }],
+  changes: [{ type: 'changes', after: revision(5), minRevision: revision(7), bytesMax: 1_000_000 }],
   resync: [{ type: 'resync' }],
   fill: [{ type: 'fill', namespace: 'content', key: 'a', minRevision: revision(4) }],
   feedKey: [{ type: 'feedKey' }],

@@ -99,6 +99,7 @@ export function encodeStoreRequest(writer: ByteWriter, request: StoreRequest): v
       break;
     case 'changes':
       writer.u53(request.after);
+      writer.u53(request.minRevision);
       writer.u32(request.bytesMax);
       break;
     case 'fill':
@@ -157,7 +158,12 @@ function readRequest(reader: ByteReader): StoreRequest {
     case REQUEST.probe:
       return { type: 'probe' };
     case REQUEST.changes:
-      return { type: 'changes', after: readRevision(reader), bytesMax: reader.u32() };
+      return {
+        type: 'changes',
+        after: readRevision(reader),
+        minRevision: readRevision(reader),
+        bytesMax: reader.u32(),
+      };
     case REQUEST.resync:
       return { type: 'resync' };
     case REQUEST.fill:

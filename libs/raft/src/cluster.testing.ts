@@ -39,7 +39,7 @@ export class TestMember {
     if (ready === null) return null;
     this.applied.push(...ready.committed);
     this.confirmed.push(...ready.readsConfirmed);
-    this.rejected.push(...ready.readsRejected);
+    for (const id of ready.readsRejected) this.rejected.push(id);
     this.pending.push({ ready, durable: !ready.mustSync && ready.hardState === null });
     return { ready, sent: [...ready.messages, ...this.#release()] };
   }

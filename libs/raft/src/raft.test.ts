@@ -170,6 +170,37 @@ describe('elections', () => {
   });
 });
 
+describe('storage that stands still', () => {
+  it('[V8] P22: a leader steps down, and nobody in that state campaigns', () => {
+    const cluster = new TestCluster(3);
+    cluster.elect(1);
+    cluster.raft(1).storageStalled = true;
+    cluster.raft(1).tick();
+    expect(cluster.raft(1).role).toBe('follower');
+    for (let tick = 0; tick < 50; tick++) cluster.raft(1).tick();
+    expect(cluster.raft(1).role).toBe('follower');
+    cluster.raft(1).storageStalled = false;
+    for (let tick = 0; tick < 20; tick++) cluster.raft(1).tick();
+    expect(cluster.raft(1).role).toBe('preCandidate');
+  });
+
+  it('[A6] read rounds do not make a probed follower a target of repeated entries', () => {
+    const cluster = new TestCluster(3, {}, { 1: [1, 1], 2: [1, 1], 3: [] });
+    cluster.raft(1).campaign();
+    cluster.stabilize((m) => m.to === 3 && m.type === 'appendRequest');
+    let appends = 0;
+    for (let round = 0; round < 100; round++) {
+      cluster.raft(1).readIndex(round);
+      cluster.stabilize((m) => {
+        if (m.type === 'appendRequest' && m.to === 3) appends += 1;
+        return m.type === 'appendRequest' && m.to === 3;
+      });
+    }
+    expect(cluster.member(1).confirmed).toHaveLength(100);
+    expect(appends).toBeLessThanOrEqual(1);
+  });
+});
+
 describe('appending', () => {
   it('[A1] entries behind an unshared one are refused, and nothing changes', () => {
     const { members } = new TestCluster(3, {}, { 3: [1, 1, 2] });
@@ -400,6 +431,15 @@ describe('reads', () => {
     expect(cluster.member(1).confirmed).toMatchObject([{ id: 5, index: 2 }]);
   });
 
+  it('[R4] waiting reads are bounded, and a great many of them are rejected without harm', () => {
+    const cluster = new TestCluster(3, { readsWaitingMax: 200_000 });
+    cluster.elect(1);
+    for (let id = 0; id < 200_000; id++) expect(cluster.raft(1).readIndex(id)).toBe('waiting');
+    expect(cluster.raft(1).readIndex(200_000)).toBe('overloaded');
+    cluster.raft(1).step(appendTo(1, 2, 5, [0, 0], [], 0));
+    expect(cluster.member(1).process()!.ready.readsRejected).toHaveLength(200_000);
+  });
+
   it('[R3] P3: a leader that is deposed rejects its waiting reads', () => {
     const cluster = new TestCluster(3);
     cluster.elect(1);
@@ -408,7 +448,7 @@ describe('reads', () => {
     cluster.member(1).process();
     expect(cluster.member(1).rejected).toEqual([9]);
     expect(cluster.member(1).confirmed).toEqual([]);
-    expect(cluster.raft(1).readIndex(10)).toBe(false);
+    expect(cluster.raft(1).readIndex(10)).toBe('notLeader');
   });
 });
 

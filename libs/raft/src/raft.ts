@@ -40,6 +40,8 @@ export interface RaftConfig {
   /** Proposals are refused while this much is appended and not committed. */
   readonly uncommittedBytesMax?: number;
   readonly applyBytesMax?: number;
+  /** Reads that may wait for a round at a time. */
+  readonly readsWaitingMax?: number;
 }
 
 /** What was recovered from disk. */
@@ -83,6 +85,7 @@ export class Raft {
   #heartbeatElapsed = 0;
   #ticksSinceLeader = 0;
   #lostQuorum = false;
+  #storageStalled = false;
 
   #votes = new Map<MemberId, boolean>();
   #progress = new Map<MemberId, Progress>();
@@ -109,6 +112,7 @@ export class Raft {
       inflightBytesMax: 8 * 1024 * 1024,
       uncommittedBytesMax: 64 * 1024 * 1024,
       applyBytesMax: 4 * 1024 * 1024,
+      readsWaitingMax: 65_536,
       ...config,
     };
     this.self = config.self;
@@ -181,9 +185,17 @@ export class Raft {
     this.#assertInvariants();
   }
 
+  /**
+   * The driver says whether this member's storage stands still (P22). A leader whose disk hangs would go on committing by its followers and never
+   * apply or answer: it steps down. Nobody whose own vote could not become durable campaigns [V8].
+   */
+  set storageStalled(stalled: boolean) {
+    this.#storageStalled = stalled;
+  }
+
   /** Asks for an election now: with a pre-vote, so that a member that cannot win disturbs nobody [V1]. */
   campaign(): void {
-    if (this.#role === 'leader') return;
+    if (this.#role === 'leader' || this.#storageStalled) return;
     if (this.#peers.length === 0) {
       this.#becomeCandidate();
       return;
@@ -221,12 +233,13 @@ export class Raft {
 
   /**
    * Asks for a linearizable read [R1]. The answer comes as a confirmed (or rejected) read with this id in a Ready.
-   * Returns false, and nothing else happens, when this member does not lead.
+   * When this member does not lead, or too many reads wait, nothing else happens.
    */
-  readIndex(id: number): boolean {
-    if (this.#role !== 'leader') return false;
+  readIndex(id: number): 'waiting' | 'notLeader' | 'overloaded' {
+    if (this.#role !== 'leader') return 'notLeader';
+    if (this.#reads.waiting >= this.#config.readsWaitingMax) return 'overloaded';
     this.#reads.add(id);
-    return true;
+    return 'waiting';
   }
 
   hasReady(): boolean {
@@ -402,7 +415,7 @@ export class Raft {
 
   /** Everything that only a leader may promise ends here (P3). */
   #leaveLeadership(): void {
-    this.#readsRejected.push(...this.#reads.rejectAll());
+    for (const id of this.#reads.rejectAll()) this.#readsRejected.push(id);
     this.#progress = new Map();
     this.#uncommittedBytes = 0;
     this.#ticksSinceLeader = 0;
@@ -448,6 +461,10 @@ export class Raft {
 
   #tickLeader(): void {
     this.#heartbeatElapsed += 1;
+    if (this.#storageStalled && this.#peers.length > 0) {
+      this.#becomeFollower(this.#term, null);
+      return;
+    }
     if (!this.#hearsQuorum()) {
       // Check-quorum [V6]: a leader cut off from the majority must stop answering as one.
       this.#lostQuorum = true;
@@ -636,6 +653,7 @@ export class Raft {
       this.#pushAppend(to, progress, entries);
       if (progress.state === 'probe') {
         progress.probeSent = true;
+        progress.lastProgressTick = this.#nowTick;
         return;
       }
       const last = entries.at(-1);
@@ -712,6 +730,7 @@ export class Raft {
         to,
         term: this.#term,
         commit: logIndex(Math.min(this.#log.committed, progress.matchIndex)), // P8
+        leaderCommit: this.committedInOwnTerm ? this.#log.committed : logIndex(0),
         readRound: this.#reads.number,
       });
     }
@@ -722,9 +741,12 @@ export class Raft {
     if (this.#role !== 'leader' || progress === undefined) return;
     progress.lastHeardTick = this.#nowTick;
     const othersNeeded = quorumSize(this.#config.members.length) - 1;
-    this.#readsConfirmed.push(...this.#reads.acknowledge(message.from, message.readRound, othersNeeded));
+    for (const read of this.#reads.acknowledge(message.from, message.readRound, othersNeeded))
+      this.#readsConfirmed.push(read);
     if (progress.state === 'probe') {
-      progress.probeSent = false; // the probe or its answer may have been lost
+      // The probe or its answer may have been lost; or the follower's disk is slow, and then asking again helps nobody.
+      if (this.#nowTick - progress.lastProgressTick >= 3 * this.#config.heartbeatTicks)
+        progress.probeSent = false;
     } else if (
       progress.matchIndex < progress.nextIndex - 1 &&
       this.#nowTick - progress.lastProgressTick >= 3 * this.#config.heartbeatTicks
@@ -739,7 +761,9 @@ export class Raft {
   #startReadRound(): void {
     if (!this.#reads.canStart || !this.committedInOwnTerm) return; // P2: the commit index may lag before that [R2]
     this.#reads.start(this.#log.committed);
-    this.#readsConfirmed.push(...this.#reads.confirmIf(quorumSize(this.#config.members.length) - 1));
+    for (const read of this.#reads.confirmIf(quorumSize(this.#config.members.length) - 1)) {
+      this.#readsConfirmed.push(read);
+    }
     if (this.#peers.length > 0) this.#broadcastHeartbeat();
   }
 

@@ -42,9 +42,10 @@ export class Scenario {
         result.type === 'proposed' ? `proposed at ${result.index} in term ${result.term}` : result.type,
       ];
     },
-    read: ([member, id]) => [
-      this.#member(member).raft.readIndex(Number(id)) ? 'waits for a round' : 'not the leader',
-    ],
+    read: ([member, id]) => {
+      const result = this.#member(member).raft.readIndex(Number(id));
+      return [result === 'waiting' ? 'waits for a round' : result];
+    },
     process: ([member]) => this.#process(this.#member(member)),
     sync: ([member, count]) =>
       this.#send(this.#member(member).sync(count === undefined ? undefined : Number(count))),

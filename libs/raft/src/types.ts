@@ -101,6 +101,8 @@ export interface HeartbeatRequest extends Envelope {
   readonly type: 'heartbeatRequest';
   /** min(leader's commit, what this follower is known to match): P8. */
   readonly commit: LogIndex;
+  /** The leader's own commit index, uncapped: for knowing how far behind one is, never for committing. 0 while it may lag (P2). */
+  readonly leaderCommit: LogIndex;
   /** The newest read round: an answer confirms all rounds up to it. */
   readonly readRound: number;
 }

@@ -1,10 +1,10 @@
 import { StateMachine, revision, type Operation } from '@quorate/kv';
-import { memberId, type Message } from '@quorate/raft';
+import { memberId, type MemberId, type Message } from '@quorate/raft';
 import { formatWal, openWal } from '@quorate/wal';
 import { SimulatedDisk } from '@quorate/wal/testing';
 import type { StoreFailure, StoreRequest, StoreResponse } from '@quorate/api';
 import { describe, expect, it } from 'vitest';
-import { Replica } from './replica.js';
+import { Replica, type ReplicaEnvironment } from './replica.js';
 import { RequestHandler, type RequestPolicies } from './requests.js';
 
 const CLUSTER = { clusterId: '0123456789abcdef', epoch: 1 };
@@ -37,42 +37,62 @@ class World {
   readonly heldSyncs: (() => void)[] = [];
   fatal: Error | null = null;
 
+  readonly ids: readonly MemberId[];
+  #lost: ((message: Message) => boolean) | null = null;
+
   constructor(count: number) {
-    const ids = Array.from({ length: count }, (_, i) => memberId(i + 1));
-    this.members = ids.map((self) => {
+    this.ids = Array.from({ length: count }, (_, i) => memberId(i + 1));
+    this.members = this.ids.map((self) => {
       const schedule = (task: () => void): void =>
         void (this.holdSyncs ? this.heldSyncs : this.tasks).push(task);
       const disk = new SimulatedDisk({ random: () => 0.5, schedule });
       formatWal(disk, '/data', { ...CLUSTER, memberId: self, incarnation: '00000000000000aa' });
-      const { wal, recovered } = openWal(disk, '/data');
-      const sent: Message[] = [];
-      const environment = {
-        send: (message: Message) => {
-          sent.push(message);
-          if (this.cut.has(message.from) || this.cut.has(message.to)) return;
-          this.tasks.push(() => this.members[message.to - 1]!.replica.receive(message));
-        },
-        peers: () =>
-          ids
-            .filter((id) => id !== self)
-            .map((id) => ({ id, reachable: !this.cut.has(id) && !this.cut.has(self), sinceMs: 0 })),
-        defer: (task: () => void) => void this.tasks.push(task),
-        random: () => self / 10,
-        wallClockMs: () => this.nowMs,
-        monotonicMs: () => this.nowMs,
-        fatal: (error: Error) => {
-          this.fatal = error;
-        },
-      };
-      const replica = new Replica(
-        { self, members: ids, ...CLUSTER },
-        environment,
-        wal,
-        recovered,
-        new StateMachine(),
-      );
-      return { replica, handler: new RequestHandler(replica, policies), disk, sent };
+      return this.#open(self, disk);
     });
+  }
+
+  #open(self: MemberId, disk: SimulatedDisk): World['members'][number] {
+    const { wal, recovered } = openWal(disk, '/data');
+    const sent: Message[] = [];
+    const config = { self, members: this.ids, ...CLUSTER };
+    const environment = this.#environment(self, sent);
+    const replica = new Replica(config, environment, wal, recovered, new StateMachine());
+    return { replica, handler: new RequestHandler(replica, policies), disk, sent };
+  }
+
+  #environment(self: MemberId, sent: Message[]): ReplicaEnvironment {
+    return {
+      send: (message: Message) => {
+        sent.push(message);
+        if (this.cut.has(message.from) || this.cut.has(message.to) || this.#lost?.(message)) return;
+        this.tasks.push(() => this.members[message.to - 1]!.replica.receive(message));
+      },
+      peers: () =>
+        this.ids
+          .filter((id) => id !== self)
+          .map((id) => ({ id, reachable: !this.cut.has(id) && !this.cut.has(self), sinceMs: 0 })),
+      defer: (task: () => void) => void this.tasks.push(task),
+      random: () => self / 10,
+      wallClockMs: () => this.nowMs,
+      monotonicMs: () => this.nowMs,
+      fatal: (error: Error) => {
+        this.fatal = error;
+      },
+    };
+  }
+
+  /** The member's process ends and starts again on the same disk. */
+  restart(id: number): void {
+    const old = this.members[id - 1]!;
+    old.replica.stop();
+    old.disk.kill();
+    this.members[id - 1] = this.#open(memberId(id), old.disk);
+  }
+
+  /** Loses these messages until released. */
+  hold(lost: (message: Message) => boolean): { release: () => void } {
+    this.#lost = lost;
+    return { release: () => void (this.#lost = null) };
   }
 
   settle(): void {
@@ -123,6 +143,12 @@ const write = (
   operation,
   idempotencyKey,
   registration: { clientId, sequence: ++sequence, completedThrough: sequence - 1 },
+});
+const changes = (after: number, minRevision: number): StoreRequest => ({
+  type: 'changes',
+  after: revision(after),
+  minRevision: revision(minRevision),
+  bytesMax: 1000,
 });
 const get = (key: string, token = 'right'): StoreRequest => ({
   type: 'get',
@@ -183,7 +209,7 @@ describe('requests', () => {
   it('gives published data only to gateways, and strict data to no cache', () => {
     const { world } = started();
     const requests: StoreRequest[] = [
-      { type: 'changes', after: revision(0), bytesMax: 1000 },
+      { type: 'changes', after: revision(0), minRevision: revision(0), bytesMax: 1000 },
       { type: 'resync' },
       { type: 'fill', namespace: 'limits', key: 'a', minRevision: revision(0) },
       { type: 'feedKey' },
@@ -201,9 +227,12 @@ describe('requests', () => {
       code: 'NOT_LEADER',
       details: { leader: 1 },
     });
-    expect(world.ask(2, { type: 'changes', after: revision(10_000), bytesMax: 10 }).answer).toMatchObject({
+    expect(world.ask(2, changes(10_000, 0)).answer).toMatchObject({
       code: 'NOT_CAUGHT_UP',
     });
+    // It has nothing after 1 although the cache knows of 50: the cache must not come back here.
+    expect(world.ask(2, changes(1, 50)).answer).toMatchObject({ code: 'NOT_CAUGHT_UP' });
+    expect(world.ask(2, changes(0, 50)).answer).toMatchObject({ type: 'changes', published: 1 });
     const fresh = new World(3);
     expect(fresh.ask(1, { type: 'resync' }).answer).toMatchObject({ code: 'NOT_CAUGHT_UP' });
   });
@@ -237,6 +266,46 @@ describe('requests', () => {
     expect(world.ask(1, write(put('i', 'other'), client, 'right', 'key-1')).answer).toMatchObject({
       code: 'IDEMPOTENCY_KEY_REUSED',
     });
+  });
+});
+
+describe('members that are behind', () => {
+  it('a member restarted far behind gives nothing to a cache before it has caught up with the leader', () => {
+    const { world, client } = started();
+    world.ask(1, write({ type: 'createNamespace', namespace: 'content', kind: 'cached' }, client));
+    world.cut.add(3);
+    for (let i = 0; i < 20; i++) world.ask(1, write(put(`k${i}`, 'v', 'content'), client));
+    world.restart(3);
+    world.cut.clear();
+    // It hears the leader, whose heartbeat says how far the log really goes, before it has the entries.
+    const appends = world.hold((message) => message.to === 3 && message.type === 'appendRequest');
+    world.pass(300);
+    const fill: StoreRequest = { type: 'fill', namespace: 'content', key: 'k19', minRevision: revision(0) };
+    expect(world.ask(3, fill).answer).toMatchObject({ code: 'NOT_CAUGHT_UP' });
+    appends.release();
+    world.pass(2000);
+    expect(world.ask(3, fill).answer).toMatchObject({ type: 'filled', entry: { key: 'k19' } });
+  });
+
+  it('a limit outside 1 to 1,000 is refused, not asserted', () => {
+    const { world } = started();
+    for (const limit of [0, 1001, 5000]) {
+      const list: StoreRequest = { type: 'list', token: 'right', namespace: 'limits', prefix: '', limit };
+      expect(world.ask(1, list).answer).toMatchObject({
+        code: 'INVALID_REQUEST',
+        details: { field: 'limit' },
+      });
+    }
+  });
+
+  it('P22: a leader whose disk hangs steps down; the others go on', () => {
+    const { world, client } = started();
+    world.members[0]!.disk.hangSyncs = true;
+    world.members[0]!.handler.handle('gateway', write(put('x'), client), 2000, () => {});
+    world.settle();
+    world.pass(6000);
+    expect(world.members[0]!.replica.raft.role).not.toBe('leader');
+    expect(world.members.filter((m) => m.replica.raft.role === 'leader')).toHaveLength(1);
   });
 });
 

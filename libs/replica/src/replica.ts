@@ -60,10 +60,13 @@ interface WaitingRead {
 }
 interface WrittenReady {
   readonly ready: Ready;
+  /** When it was handed to storage. */
+  readonly tick: number;
   durable: boolean;
 }
 
-const NO_LEADER_TICKS_MAX = 15;
+/** Longer without a leader than any election should take, in election timeouts. */
+const NO_LEADER_TIMEOUTS_MAX = 2.5;
 
 /**
  * Drives one member: it alone orders disk, network and state machine (`#handle`). Everything is single-threaded and
@@ -78,6 +81,8 @@ export class Replica {
   readonly #observer: ReplicaObserver;
   readonly #waitingMax: number;
 
+  readonly #electionTimeoutTicks: number;
+  #ticks = 0;
   #flushDeferred = false;
   #stopped = false;
   /** Readys handed to storage, oldest first: their messages go out in this order. */
@@ -110,11 +115,12 @@ export class Replica {
     this.machine = machine;
     this.#observer = observer;
     this.#waitingMax = config.waitingMax ?? 16_384;
+    this.#electionTimeoutTicks = config.electionTimeoutTicks ?? 10;
     this.raft = new Raft(
       {
         self: config.self,
         members: config.members,
-        electionTimeoutTicks: config.electionTimeoutTicks ?? 10,
+        electionTimeoutTicks: this.#electionTimeoutTicks,
         heartbeatTicks: config.heartbeatTicks ?? 1,
         random: () => environment.random(),
       },
@@ -122,12 +128,17 @@ export class Replica {
     );
     this.#observedTerm = this.raft.term;
     this.#observedRole = this.raft.role;
+    if (config.members.length === 1) this.raft.campaign(); // nobody else could
     this.#deferFlush();
   }
 
   /** To be called every 100 ms. */
   tick(): void {
     if (this.#stopped) return;
+    this.#ticks += 1;
+    const oldest = this.#written[0];
+    this.raft.storageStalled =
+      oldest !== undefined && this.#ticks - oldest.tick >= this.#electionTimeoutTicks;
     this.raft.tick();
     this.#expire();
     this.#deferFlush();
@@ -137,11 +148,15 @@ export class Replica {
   receive(message: Message): void {
     if (this.#stopped) return;
     this.raft.step(message);
-    // A heartbeat carries min(commit, match): 0 from a leader that does not know this member's log yet, so that says nothing.
-    const speaksOfCommit =
-      message.type === 'appendRequest' || (message.type === 'heartbeatRequest' && message.commit > 0);
-    if (this.#catchUpIndex === null && speaksOfCommit && message.from === this.raft.leader)
-      this.#catchUpIndex = message.commit;
+    if (
+      this.#catchUpIndex === null &&
+      message.type === 'heartbeatRequest' &&
+      message.leaderCommit > 0 &&
+      message.term === this.raft.term &&
+      message.from === this.raft.leader
+    ) {
+      this.#catchUpIndex = message.leaderCommit;
+    }
     this.#deferFlush();
   }
 
@@ -179,9 +194,11 @@ export class Replica {
   readBarrier(deadlineMs: number, callback: (failure: StoreFailure | null) => void): void {
     const refusal = this.#refusal();
     if (refusal !== null) return callback(refusal);
-    if (this.#reads.size >= this.#waitingMax) return callback(overloaded());
+    if (Math.max(this.#reads.size, this.#readsToApply.length) >= this.#waitingMax)
+      return callback(overloaded());
     const id = this.#nextReadId++;
-    if (!this.raft.readIndex(id)) return callback(this.#notLeader());
+    const result = this.raft.readIndex(id);
+    if (result !== 'waiting') return callback(result === 'overloaded' ? overloaded() : this.#notLeader());
     this.#reads.set(id, { expiresMs: this.#environment.monotonicMs() + deadlineMs, callback });
     this.#deferFlush();
   }
@@ -191,7 +208,8 @@ export class Replica {
    * must not say "does not exist" to a cache: it may just have been restarted far behind.
    */
   get caughtUp(): boolean {
-    if (this.raft.role === 'leader') return this.raft.committedInOwnTerm;
+    // The leader has, once it has applied an entry of its own term: all older ones are below it (P2).
+    if (this.raft.role === 'leader') return this.raft.termAt(this.raft.appliedIndex) === this.raft.term;
     return this.#catchUpIndex !== null && this.raft.appliedIndex >= this.#catchUpIndex;
   }
 
@@ -248,7 +266,7 @@ export class Replica {
    * log goes out only when that is on disk; a leader's appends to others run in parallel with its own write (W5).
    */
   #handle(ready: Ready): void {
-    const written: WrittenReady = { ready, durable: false };
+    const written: WrittenReady = { ready, tick: this.#ticks, durable: false };
     this.#written.push(written);
     if (ready.entries.length > 0 || ready.hardState !== null) {
       const batch = { hardState: ready.hardState, entries: ready.entries, sync: ready.mustSync };
@@ -256,6 +274,7 @@ export class Replica {
     } else {
       written.durable = true;
     }
+    if (this.#stopped) return; // storage failed at once
     for (const message of ready.messages) this.#environment.send(message);
     this.#releaseDurable();
     this.#apply(ready.committed);
@@ -383,7 +402,7 @@ export class Replica {
     if (raft.role !== 'leader' && reachable.some((peer) => peer.id === raft.leader)) return false;
     if (reachable.length + 1 < quorumSize(this.config.members.length)) return true;
     if (raft.leader !== null) return false;
-    return raft.lostQuorum || raft.ticksSinceLeader >= NO_LEADER_TICKS_MAX;
+    return raft.lostQuorum || raft.ticksSinceLeader >= NO_LEADER_TIMEOUTS_MAX * this.#electionTimeoutTicks;
   }
 
   #noQuorum(): StoreFailure {

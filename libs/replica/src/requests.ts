@@ -13,6 +13,7 @@ import {
 import {
   ACCESS_NAMESPACE,
   ByteWriter,
+  LIST_LIMIT_MAX,
   encodeOperation,
   type ApplyErrorCode,
   type ApplyResult,
@@ -126,6 +127,9 @@ export class RequestHandler {
   ): void {
     const caller = this.#policies.authorize(request.token, needOfRead(request));
     if ('type' in caller) return respond(caller);
+    if (request.type === 'list' && !(request.limit >= 1 && request.limit <= LIST_LIMIT_MAX)) {
+      return respond(failure('INVALID_REQUEST', `limit must be 1 to ${LIST_LIMIT_MAX}.`, { field: 'limit' }));
+    }
     // From the barrier's confirmation to the answer there is no await: one snapshot, for free.
     this.#replica.readBarrier(deadlineMs, (refusal) => respond(refusal ?? this.#answer(request)));
   }
@@ -177,7 +181,9 @@ export class RequestHandler {
       case 'resync':
         return { type: 'resynced', epoch, revision: machine.head, namespaces: machine.namespaces() };
       case 'changes': {
-        if (request.after > machine.head) return notCaughtUp;
+        // Behind what the cache knows, with nothing new for it: it must ask another member, or it would ask this one for ever.
+        const isBehind = machine.head < request.minRevision && machine.publishedRevision <= request.after;
+        if (request.after > machine.head || isBehind) return notCaughtUp;
         const bytesMax = Math.min(Math.max(request.bytesMax, 1), CHANGES_BYTES_MAX);
         const changes = machine.publishedChanges(request.after, bytesMax, epoch);
         if (changes.type === 'compacted') return { type: 'compacted', epoch, oldest: changes.oldest };

@@ -1,0 +1,62 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseClusterFile, type ClusterFile } from '@quorate/api';
+import { ConfigurationError, type Environment } from './environment.js';
+
+/** What the gateway holds of the cluster's secrets. It never has the admin token itself. */
+export interface Secrets {
+  /** 32 bytes: proves the role of a gateway in the link's handshake. */
+  readonly gatewayKey: Uint8Array;
+  /** SHA-256 of the admin token, in hex. */
+  readonly adminTokenHash: string;
+  /** The HMAC key of Consistency-Tokens. */
+  readonly tokenKey: Uint8Array;
+  /** Null: NATS needs no password, or there is no NATS. */
+  readonly natsPassword: string | null;
+}
+
+/** Injection tokens. */
+export const SECRETS = Symbol('Secrets');
+export const CLUSTER_FILE = Symbol('ClusterFile');
+
+function read(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new ConfigurationError(
+      `${path} cannot be read: ${error instanceof Error ? error.message : 'unknown'}.`,
+    );
+  }
+}
+
+/** A file of exactly 32 bytes in hex, with or without a line end. */
+function readHex(path: string): string {
+  const text = read(path).trim();
+  if (!/^[0-9a-f]{64}$/.test(text)) {
+    throw new ConfigurationError(`${path} must hold 64 lowercase hex digits.`);
+  }
+  return text;
+}
+
+/** Reads the secrets that the gateway needs. Throws ConfigurationError, which names the file and never its content. */
+export function readSecrets(environment: Environment): Secrets {
+  const directory = environment.QUORATE_SECRETS_DIR;
+  const passwordFile = environment.QUORATE_NATS_PASSWORD_FILE;
+  return {
+    gatewayKey: Buffer.from(readHex(join(directory, 'gateway.key')), 'hex'),
+    adminTokenHash: readHex(join(directory, 'admin.token.sha256')),
+    tokenKey: Buffer.from(readHex(join(directory, 'token.key')), 'hex'),
+    natsPassword: passwordFile === undefined ? null : read(passwordFile).trim(),
+  };
+}
+
+/** Reads cluster.json. Throws ConfigurationError. */
+export function readClusterFile(environment: Environment): ClusterFile {
+  const path = environment.QUORATE_CLUSTER_FILE;
+  const text = read(path);
+  try {
+    return parseClusterFile(text);
+  } catch (error) {
+    throw new ConfigurationError(`${path}: ${error instanceof Error ? error.message : 'not valid'}`);
+  }
+}

@@ -1,0 +1,99 @@
+import { HEADERS, listQuerySchema, parseCondition, parseReadLevel, type ListQuery } from '@quorate/api';
+import { Body, Controller, Delete, Get, Inject, Put, Query, Res } from '@nestjs/common';
+import type { FastifyReply } from 'fastify';
+import { sendAnswer } from '../http/answer.js';
+import { RequestHeaders, type HeaderReader } from '../http/request-headers.js';
+import { RawUrl, entryPathOf, namespaceOf } from '../http/raw-path.js';
+import { CallerToken } from '../request/caller.js';
+import { Needs } from '../request/needs.js';
+import { ConsistencyTokens } from '../store/consistency-tokens.js';
+import { STORE, VIEW, type Store, type View } from '../store/store.js';
+import { listEntries } from './list-entries.js';
+import { readEntry } from './read-entry.js';
+import { checkedIdempotencyKey, deleteEntry, putEntry } from './write-entry.js';
+
+@Controller('v1/namespaces/:namespace/entries')
+export class EntriesController {
+  constructor(
+    @Inject(STORE) private readonly store: Store,
+    @Inject(VIEW) private readonly view: View,
+    private readonly tokens: ConsistencyTokens,
+  ) {}
+
+  @Get()
+  @Needs('entries:read')
+  async list(
+    @CallerToken() token: string,
+    @RawUrl() url: string,
+    @RequestHeaders() header: HeaderReader,
+    @Query({ schema: listQuerySchema }) query: ListQuery,
+    @Res() reply: FastifyReply,
+  ): Promise<void> {
+    // Every level is served linearizably here, but one that nobody knows must not be taken for served.
+    parseReadLevel(header(HEADERS.readConsistency));
+    const answer = await listEntries(this.store, this.tokens, {
+      token,
+      namespace: namespaceOf(url),
+      prefix: query.prefix,
+      limit: query.limit,
+      consistencyToken: header(HEADERS.consistencyToken),
+    });
+    await sendAnswer(reply, answer);
+  }
+
+  @Get('*')
+  @Needs('entries:read')
+  async read(
+    @CallerToken() token: string,
+    @RawUrl() url: string,
+    @RequestHeaders() header: HeaderReader,
+    @Res() reply: FastifyReply,
+  ): Promise<void> {
+    const answer = await readEntry(this.store, this.view, this.tokens, {
+      token,
+      ...entryPathOf(url),
+      level: parseReadLevel(header(HEADERS.readConsistency)),
+      consistencyToken: header(HEADERS.consistencyToken),
+      ifNoneMatch: header(HEADERS.ifNoneMatch),
+    });
+    await sendAnswer(reply, answer);
+  }
+
+  @Put('*')
+  @Needs('entries:write')
+  async put(
+    @CallerToken() token: string,
+    @RawUrl() url: string,
+    @RequestHeaders() header: HeaderReader,
+    @Body() value: Buffer | undefined,
+    @Res() reply: FastifyReply,
+  ): Promise<void> {
+    this.tokens.decode(header(HEADERS.consistencyToken));
+    const answer = await putEntry(this.store, this.view, this.tokens, {
+      token,
+      ...entryPathOf(url),
+      condition: parseCondition(header(HEADERS.ifMatch), header(HEADERS.ifNoneMatch)),
+      idempotencyKey: checkedIdempotencyKey(header(HEADERS.idempotencyKey)),
+      value: value ?? Buffer.alloc(0),
+    });
+    await sendAnswer(reply, answer);
+  }
+
+  @Delete('*')
+  @Needs('entries:write')
+  async delete(
+    @CallerToken() token: string,
+    @RawUrl() url: string,
+    @RequestHeaders() header: HeaderReader,
+    @Res() reply: FastifyReply,
+  ): Promise<void> {
+    this.tokens.decode(header(HEADERS.consistencyToken));
+    const answer = await deleteEntry(this.store, this.view, this.tokens, {
+      token,
+      ...entryPathOf(url),
+      condition: parseCondition(header(HEADERS.ifMatch), header(HEADERS.ifNoneMatch)),
+      idempotencyKey: checkedIdempotencyKey(header(HEADERS.idempotencyKey)),
+    });
+    await sendAnswer(reply, answer);
+  }
+}

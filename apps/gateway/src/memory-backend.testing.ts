@@ -1,0 +1,256 @@
+import { QuorateError, type ErrorCode } from '@quorate/api';
+import { CachedViewDriver } from '@quorate/client';
+import { revision, type Entry, type NamespaceRecord, type Operation, type Revision } from '@quorate/kv';
+import type { Backend, Store, View, ViewOutcome, ViewRead, ViewStatus } from './store/store.js';
+
+/** Counters of a view that nothing has happened to. */
+const COUNTERS = new CachedViewDriver({
+  source: { request: () => undefined },
+  clock: { monotonicMs: () => 0, wallMs: () => 0, setTimer: () => () => undefined },
+  random: () => 0.5,
+  clusterId: 'c0ffee00c0ffee00',
+}).counters;
+
+/**
+ * A store in a Map, and a view that holds what the store held when it was last told to `sync`. Tests set `storeFailure`
+ * for a store without a quorum and replace `outcome` for a view that says something else.
+ */
+export class MemoryBackend implements Backend {
+  readonly epoch = 1;
+  head: Revision = revision(0);
+  storeFailure: ErrorCode | null = null;
+  outcome: ((read: ViewRead) => ViewOutcome | null) | null = null;
+  state: ViewStatus['state'] = 'live';
+  closed = false;
+  readonly calls: string[] = [];
+  readonly ownWrites: string[] = [];
+  readonly lastOperations: Operation[] = [];
+  lastIdempotencyKey: string | null = null;
+  readonly #entries = new Map<string, Entry>();
+  readonly #namespaces = new Map<string, NamespaceRecord>();
+  #view = new Map<string, Entry>();
+  #watermark = revision(0);
+
+  constructor() {
+    for (const [name, kind] of [
+      ['access', 'strict'],
+      ['limits', 'strict'],
+      ['content', 'cached'],
+    ] as const) {
+      this.#namespaces.set(name, {
+        name,
+        kind,
+        deleted: false,
+        revision: this.#next(),
+        createRevision: this.head,
+      });
+    }
+    this.sync();
+  }
+
+  /** The view catches up with the store. */
+  sync(): void {
+    this.#view = new Map(this.#entries);
+    this.#watermark = this.head;
+  }
+
+  async close(): Promise<void> {
+    this.closed = true;
+  }
+
+  readonly store: Store = {
+    get: async (_token, namespace, key) => {
+      this.#called('get');
+      const { kind } = this.#existing(namespace);
+      return {
+        type: 'entry',
+        entry: this.#entries.get(`${namespace}/${key}`) ?? null,
+        kind,
+        head: this.head,
+      };
+    },
+    list: async (_token, namespace, prefix, limit) => {
+      this.#called('list');
+      const { kind } = this.#existing(namespace);
+      const all = [...this.#entries.values()].filter(
+        (entry) => entry.namespace === namespace && entry.key.startsWith(prefix),
+      );
+      const entries = all.slice(0, limit);
+      return { type: 'entries', entries, truncated: all.length > limit, kind, head: this.head };
+    },
+    write: async (_token, operation, idempotencyKey) => {
+      this.#called('write');
+      this.lastOperations.push(operation);
+      this.lastIdempotencyKey = idempotencyKey;
+      return this.#write(operation);
+    },
+    namespace: async (_token, namespace) => {
+      this.#called('namespace');
+      return { type: 'namespace', record: this.#existing(namespace), head: this.head };
+    },
+    namespaces: async () => {
+      this.#called('namespaces');
+      return { type: 'namespaces', records: [...this.#namespaces.values()], head: this.head };
+    },
+    check: async (_token, { principal }) => {
+      this.#called('check');
+      const allowed = principal.id === 'alice';
+      const reason = allowed ? 'allowed by p1' : 'no policy allows it';
+      const decision = { allowed, revision: revision(1), policies: allowed ? ['p1'] : [], reason };
+      return { type: 'decision', decision, head: this.head };
+    },
+    members: async () => [
+      { id: 1, status: null },
+      {
+        id: 2,
+        status: {
+          id: 2,
+          clusterId: 'c0ffee00c0ffee00',
+          epoch: 1,
+          role: 'leader',
+          term: 3,
+          leader: 2,
+          quorum: true,
+          commitIndex: 9,
+          appliedIndex: 9,
+          lastIndex: 9,
+          revision: this.head,
+          stateHash: '00',
+          entries: this.#entries.size,
+          peers: [{ id: 1, reachable: false, sinceMs: 1500 }],
+        },
+      },
+    ],
+  };
+
+  readonly view: View = this.#makeView();
+
+  #makeView(): View {
+    const currentState = (): ViewStatus['state'] => this.state;
+    return {
+      read: async (read) => this.outcome?.(read) ?? this.#readView(read),
+      ownWrite: (namespace, key, at) => void this.ownWrites.push(`${namespace}/${key}@${at}`),
+      get state() {
+        return currentState();
+      },
+      status: () => ({
+        state: this.state,
+        epoch: this.epoch,
+        revision: this.#watermark,
+        stalenessMs: 84,
+        entries: this.#view.size,
+        bytes: 0,
+        counters: COUNTERS,
+      }),
+    };
+  }
+
+  #readView(read: ViewRead): ViewOutcome {
+    if (this.#namespaces.get(read.namespace)?.kind !== 'cached') {
+      return { type: 'strict' };
+    }
+    const isBehind = read.minRevision !== null && read.minRevision > this.#watermark;
+    if (isBehind || (read.level.type === 'linearizable' && this.#watermark < this.head)) {
+      return { type: 'fallback' };
+    }
+    return {
+      type: 'hit',
+      entry: this.#view.get(`${read.namespace}/${read.key}`) ?? null,
+      revision: this.#watermark,
+      epoch: this.epoch,
+      stalenessMs: 84,
+      lag: this.head - this.#watermark,
+      quorum: true,
+      level: read.level.type === 'eventual' && read.minRevision !== null ? 'session' : read.level.type,
+      filled: false,
+    };
+  }
+
+  #called(name: string): void {
+    this.calls.push(name);
+    if (this.storeFailure !== null) {
+      throw new QuorateError(this.storeFailure, undefined, { head: this.head });
+    }
+  }
+
+  #existing(namespace: string): NamespaceRecord {
+    const record = this.#namespaces.get(namespace);
+    if (record === undefined || record.deleted) {
+      throw new QuorateError('NAMESPACE_NOT_FOUND', undefined, { head: this.head });
+    }
+    return record;
+  }
+
+  #next(): Revision {
+    this.head = revision(this.head + 1);
+    return this.head;
+  }
+
+  #write(operation: Operation): Awaited<ReturnType<Store['write']>> {
+    const done = (created: boolean, version: number, at: Revision, createRevision: Revision) =>
+      ({ type: 'written', created, version, revision: at, createRevision, head: this.head }) as const;
+    if (operation.type === 'createNamespace' || operation.type === 'deleteNamespace') {
+      return this.#writeNamespace(operation, done);
+    }
+    const { namespace, key, condition } = operation;
+    this.#existing(namespace);
+    const id = `${namespace}/${key}`;
+    const present = this.#entries.get(id);
+    const holds =
+      condition.type === 'none' ||
+      (condition.type === 'absent' && present === undefined) ||
+      (condition.type === 'present' && present !== undefined) ||
+      (condition.type === 'revision' && present?.revision === condition.revision);
+    if (!holds) {
+      throw new QuorateError('PRECONDITION_FAILED', undefined, {
+        currentRevision: present?.revision ?? null,
+        head: this.head,
+      });
+    }
+    if (operation.type === 'delete') {
+      if (!this.#entries.delete(id)) {
+        throw new QuorateError('ENTRY_NOT_FOUND', undefined, { head: this.head });
+      }
+      const at = this.#next();
+      return done(false, 0, at, at);
+    }
+    const at = this.#next();
+    const createRevision = present?.createRevision ?? at;
+    const version = (present?.version ?? 0) + 1;
+    this.#entries.set(id, { namespace, key, value: operation.value, revision: at, version, createRevision });
+    return done(present === undefined, version, at, createRevision);
+  }
+
+  #writeNamespace(
+    operation: Extract<Operation, { readonly type: 'createNamespace' | 'deleteNamespace' }>,
+    done: (
+      created: boolean,
+      version: number,
+      at: Revision,
+      createRevision: Revision,
+    ) => Awaited<ReturnType<Store['write']>>,
+  ): Awaited<ReturnType<Store['write']>> {
+    const name = operation.namespace;
+    if (operation.type === 'deleteNamespace') {
+      const record = this.#existing(name);
+      this.#namespaces.set(name, { ...record, deleted: true, revision: this.#next() });
+      return done(false, 0, this.head, record.createRevision);
+    }
+    const present = this.#namespaces.get(name);
+    if (present !== undefined && present.kind !== operation.kind) {
+      throw new QuorateError('NAMESPACE_KIND_CONFLICT', undefined, { head: this.head });
+    }
+    if (present !== undefined) {
+      return done(false, 0, present.revision, present.createRevision);
+    }
+    const at = this.#next();
+    this.#namespaces.set(name, {
+      name,
+      kind: operation.kind,
+      deleted: false,
+      revision: at,
+      createRevision: at,
+    });
+    return done(true, 0, at, at);
+  }
+}

@@ -1,0 +1,73 @@
+import {
+  checkMessageSchema,
+  getMessageSchema,
+  parseCondition,
+  parseReadLevel,
+  putMessageSchema,
+  type CheckMessage,
+  type GetMessage,
+  type PutMessage,
+} from '@quorate/api';
+import { Controller, Inject } from '@nestjs/common';
+import { MessagePattern, Payload } from '@nestjs/microservices';
+import { checkAccess } from '../access/check.js';
+import { readEntry } from '../entries/read-entry.js';
+import { checkedIdempotencyKey, putEntry } from '../entries/write-entry.js';
+import type { Answer } from '../http/answer.js';
+import { CallerToken } from '../request/caller.js';
+import { Needs } from '../request/needs.js';
+import { ConsistencyTokens } from '../store/consistency-tokens.js';
+import { STORE, VIEW, type Store, type View } from '../store/store.js';
+
+/** The NATS API: subjects `quorate.<cluster>.v1.<verb>`. Each verb calls the function that its REST route calls. */
+@Controller()
+export class MessagesController {
+  constructor(
+    @Inject(STORE) private readonly store: Store,
+    @Inject(VIEW) private readonly view: View,
+    private readonly tokens: ConsistencyTokens,
+  ) {}
+
+  @MessagePattern('get')
+  @Needs('entries:read')
+  async get(
+    @CallerToken() token: string,
+    @Payload({ schema: getMessageSchema }) message: GetMessage,
+  ): Promise<Answer> {
+    return readEntry(this.store, this.view, this.tokens, {
+      token,
+      namespace: message.namespace,
+      key: message.key,
+      level: parseReadLevel(message.consistency),
+      consistencyToken: message.consistencyToken,
+      ifNoneMatch: undefined,
+    });
+  }
+
+  /** The value came inside a JSON text, so it is written anew: the same JSON value, without the caller's spacing. */
+  @MessagePattern('put')
+  @Needs('entries:write')
+  async put(
+    @CallerToken() token: string,
+    @Payload({ schema: putMessageSchema }) message: PutMessage,
+  ): Promise<Answer> {
+    return putEntry(this.store, this.view, this.tokens, {
+      token,
+      namespace: message.namespace,
+      key: message.key,
+      condition: parseCondition(message.ifMatch, message.ifNoneMatch),
+      idempotencyKey: checkedIdempotencyKey(message.idempotencyKey),
+      value: Buffer.from(JSON.stringify(message.value)),
+    });
+  }
+
+  @MessagePattern('check')
+  @Needs('access:check')
+  async check(
+    @CallerToken() token: string,
+    @Payload({ schema: checkMessageSchema }) message: CheckMessage,
+  ): Promise<Answer> {
+    const { principal, action, resource, context } = message;
+    return checkAccess(this.store, this.tokens, token, { principal, action, resource, context });
+  }
+}

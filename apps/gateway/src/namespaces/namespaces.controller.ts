@@ -1,0 +1,69 @@
+import { HEADERS, namespaceBodySchema, type NamespaceBody } from '@quorate/api';
+import { Body, Controller, Delete, Get, Inject, Put, Res } from '@nestjs/common';
+import type { FastifyReply } from 'fastify';
+import { checkedIdempotencyKey } from '../entries/write-entry.js';
+import { sendAnswer } from '../http/answer.js';
+import { RawUrl, namespaceOf } from '../http/raw-path.js';
+import { RequestHeaders, type HeaderReader } from '../http/request-headers.js';
+import { CallerToken } from '../request/caller.js';
+import { Needs } from '../request/needs.js';
+import { ConsistencyTokens } from '../store/consistency-tokens.js';
+import { STORE, type Store } from '../store/store.js';
+import { createNamespace, deleteNamespace, listNamespaces, readNamespace } from './namespaces.js';
+
+@Controller('v1/namespaces')
+export class NamespacesController {
+  constructor(
+    @Inject(STORE) private readonly store: Store,
+    private readonly tokens: ConsistencyTokens,
+  ) {}
+
+  @Get()
+  @Needs('namespaces:read')
+  async list(@CallerToken() token: string, @Res() reply: FastifyReply): Promise<void> {
+    await sendAnswer(reply, await listNamespaces(this.store, this.tokens, token));
+  }
+
+  @Get(':namespace')
+  @Needs('namespaces:read')
+  async read(@CallerToken() token: string, @RawUrl() url: string, @Res() reply: FastifyReply): Promise<void> {
+    await sendAnswer(
+      reply,
+      await readNamespace(this.store, this.tokens, { token, namespace: namespaceOf(url) }),
+    );
+  }
+
+  @Put(':namespace')
+  @Needs('namespaces:write')
+  async create(
+    @CallerToken() token: string,
+    @RawUrl() url: string,
+    @RequestHeaders() header: HeaderReader,
+    @Body({ schema: namespaceBodySchema }) body: NamespaceBody,
+    @Res() reply: FastifyReply,
+  ): Promise<void> {
+    const answer = await createNamespace(this.store, this.tokens, {
+      token,
+      namespace: namespaceOf(url),
+      kind: body.kind,
+      idempotencyKey: checkedIdempotencyKey(header(HEADERS.idempotencyKey)),
+    });
+    await sendAnswer(reply, answer);
+  }
+
+  @Delete(':namespace')
+  @Needs('namespaces:write')
+  async delete(
+    @CallerToken() token: string,
+    @RawUrl() url: string,
+    @RequestHeaders() header: HeaderReader,
+    @Res() reply: FastifyReply,
+  ): Promise<void> {
+    const answer = await deleteNamespace(this.store, this.tokens, {
+      token,
+      namespace: namespaceOf(url),
+      idempotencyKey: checkedIdempotencyKey(header(HEADERS.idempotencyKey)),
+    });
+    await sendAnswer(reply, answer);
+  }
+}

@@ -1,0 +1,75 @@
+import { HEADERS, QuorateError, refuseReservedNamespace, type NamespaceBody } from '@quorate/api';
+import type { NamespaceRecord } from '@quorate/kv';
+import { jsonAnswer, type Answer } from '../http/answer.js';
+import type { ConsistencyTokens } from '../store/consistency-tokens.js';
+import type { Store } from '../store/store.js';
+
+function described(record: NamespaceRecord): object {
+  const { name, kind, revision, createRevision } = record;
+  return { name, kind, revision, createRevision };
+}
+
+/** All namespaces that exist, linearizably. Deleted ones keep their name and kind but are not listed. */
+export async function listNamespaces(
+  store: Store,
+  tokens: ConsistencyTokens,
+  token: string,
+): Promise<Answer> {
+  const { records, head } = await store.namespaces(token);
+  const namespaces = records.filter(({ deleted }) => !deleted).map(described);
+  return jsonAnswer(200, linearizableAt(tokens.encode(head)), { namespaces, revision: head });
+}
+
+/** One namespace, linearizably. Throws NAMESPACE_NOT_FOUND. */
+export async function readNamespace(
+  store: Store,
+  tokens: ConsistencyTokens,
+  read: { readonly token: string; readonly namespace: string },
+): Promise<Answer> {
+  const { record, head } = await store.namespace(read.token, read.namespace);
+  if (record.deleted) {
+    throw new QuorateError('NAMESPACE_NOT_FOUND', undefined, { head });
+  }
+  return jsonAnswer(200, linearizableAt(tokens.encode(head)), described(record));
+}
+
+export interface NamespaceWrite {
+  readonly token: string;
+  readonly namespace: string;
+  readonly idempotencyKey: string | null;
+}
+
+/** Creates a namespace: 201, or 200 when it exists with the same kind. Throws NAMESPACE_KIND_CONFLICT. */
+export async function createNamespace(
+  store: Store,
+  tokens: ConsistencyTokens,
+  write: NamespaceWrite & NamespaceBody,
+): Promise<Answer> {
+  const { token, namespace, kind } = write;
+  refuseReservedNamespace(namespace);
+  const written = await store.write(
+    token,
+    { type: 'createNamespace', namespace, kind },
+    write.idempotencyKey,
+  );
+  const { created, revision, createRevision, head } = written;
+  const headers = { [HEADERS.consistencyToken]: tokens.encode(head) };
+  return jsonAnswer(created ? 201 : 200, headers, { name: namespace, kind, revision, createRevision });
+}
+
+/** Deletes a namespace with its entries. Throws NAMESPACE_NOT_FOUND. */
+export async function deleteNamespace(
+  store: Store,
+  tokens: ConsistencyTokens,
+  write: NamespaceWrite,
+): Promise<Answer> {
+  const { token, namespace } = write;
+  refuseReservedNamespace(namespace);
+  const written = await store.write(token, { type: 'deleteNamespace', namespace }, write.idempotencyKey);
+  const headers = { [HEADERS.consistencyToken]: tokens.encode(written.head) };
+  return jsonAnswer(200, headers, { name: namespace, revision: written.revision });
+}
+
+function linearizableAt(consistencyToken: string): Record<string, string> {
+  return { [HEADERS.readConsistency]: 'linearizable', [HEADERS.consistencyToken]: consistencyToken };
+}

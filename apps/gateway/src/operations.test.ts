@@ -1,0 +1,155 @@
+import { clusterAnswerSchema } from '@quorate/api';
+import type { InjectOptions, LightMyRequestResponse } from 'fastify';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { ADMIN_TOKEN, startTestGateway, testVariables, type TestGateway } from './test-gateway.testing.js';
+
+let gateway: TestGateway;
+beforeEach(async () => {
+  gateway = await startTestGateway();
+});
+afterEach(async () => {
+  await gateway.close();
+});
+
+function send(options: InjectOptions): Promise<LightMyRequestResponse> {
+  const headers = { authorization: `Bearer ${ADMIN_TOKEN}`, ...options.headers };
+  return gateway.app.inject({ method: 'GET', ...options, headers });
+}
+function sendJson(method: 'PUT' | 'POST', url: string, payload: string): Promise<LightMyRequestResponse> {
+  return send({ method, url, headers: { 'content-type': 'application/json' }, payload });
+}
+
+describe('namespaces', () => {
+  it('are created once, read, listed and deleted', async () => {
+    const created = await sendJson('PUT', '/v1/namespaces/shop', '{"kind":"cached"}');
+    expect(created.statusCode).toBe(201);
+    expect(created.json()).toEqual({ name: 'shop', kind: 'cached', revision: 4, createRevision: 4 });
+    expect((await sendJson('PUT', '/v1/namespaces/shop', '{"kind":"cached"}')).statusCode).toBe(200);
+    expect((await send({ url: '/v1/namespaces/shop' })).json()).toEqual(created.json());
+    const names = (await send({ url: '/v1/namespaces' }))
+      .json()
+      .namespaces.map(({ name }: { name: string }) => name);
+    expect(names).toEqual(['access', 'limits', 'content', 'shop']);
+    expect((await send({ method: 'DELETE', url: '/v1/namespaces/shop' })).json()).toEqual({
+      name: 'shop',
+      revision: 5,
+    });
+    expect((await send({ url: '/v1/namespaces/shop' })).json()).toMatchObject({
+      code: 'NAMESPACE_NOT_FOUND',
+    });
+    expect((await send({ url: '/v1/namespaces' })).json().namespaces).toHaveLength(3);
+  });
+});
+
+describe('access', () => {
+  it('answers a check with the decision, denied ones with 200 too', async () => {
+    const check = (id: string): string =>
+      JSON.stringify({
+        principal: { type: 'User', id },
+        action: 'read',
+        resource: { type: 'Page', id: 'home' },
+      });
+    const allowed = await sendJson('POST', '/v1/access/check', check('alice'));
+    expect(allowed.statusCode).toBe(200);
+    expect(allowed.json()).toEqual({ allowed: true, revision: 1, policies: ['p1'], reason: 'allowed by p1' });
+    const denied = await sendJson('POST', '/v1/access/check', check('mallory'));
+    expect(denied.statusCode).toBe(200);
+    expect(denied.json()).toMatchObject({ allowed: false });
+    gateway.backend.storeFailure = 'NO_QUORUM';
+    expect((await sendJson('POST', '/v1/access/check', check('alice'))).statusCode).toBe(503);
+  });
+
+  it('takes the text of a policy in each of its three forms', async () => {
+    const text = 'permit (principal, action, resource);';
+    const url = '/v1/access/policies/p1';
+    await send({
+      method: 'PUT',
+      url,
+      headers: { 'content-type': 'text/plain; charset=utf-8' },
+      payload: text,
+    });
+    await sendJson('PUT', url, JSON.stringify(text));
+    await sendJson('PUT', url, JSON.stringify({ policy: text }));
+    const written = gateway.backend.lastOperations.map((operation) =>
+      operation.type === 'put'
+        ? `${operation.namespace}/${operation.key}=${Buffer.from(operation.value).toString()}`
+        : 'no put',
+    );
+    expect(written).toEqual(Array.from({ length: 3 }, () => `access/policies/p1=${JSON.stringify(text)}`));
+    expect((await send({ url })).json()).toMatchObject({ key: 'policies/p1', value: text, version: 3 });
+    expect((await send({ method: 'DELETE', url })).statusCode).toBe(200);
+    expect((await send({ url })).json()).toMatchObject({ code: 'ENTRY_NOT_FOUND' });
+  });
+
+  it('writes entities under encoded keys', async () => {
+    const url = '/v1/access/entities/Shop%3A%3AUser/a%2Fb';
+    const created = await sendJson('PUT', url, '{"attrs":{"level":3}}');
+    expect(created.statusCode).toBe(201);
+    expect(created.json()).toMatchObject({ namespace: 'access', key: 'entities/Shop%3A%3AUser/a%2Fb' });
+    const got = await send({ url });
+    expect(got.json()).toMatchObject({ value: { attrs: { level: 3 }, parents: [] } });
+    expect((await send({ url, headers: { 'if-none-match': String(got.headers.etag) } })).statusCode).toBe(
+      304,
+    );
+    expect((await send({ method: 'DELETE', url })).statusCode).toBe(200);
+  });
+});
+
+describe('cluster, health and metrics', () => {
+  it('shows members, quorum and the cache', async () => {
+    const answer = clusterAnswerSchema.parse((await send({ url: '/v1/cluster' })).json());
+    expect(answer).toMatchObject({
+      quorum: true,
+      leader: 2,
+      members: [
+        { id: 1, reachable: false, status: null },
+        { id: 2, reachable: true },
+      ],
+      cache: { state: 'live', epoch: 1, revision: 3, stalenessMs: 84, quorum: true },
+    });
+  });
+
+  it.each([
+    ['empty', 503, false],
+    ['syncing', 503, false],
+    ['live', 200, true],
+    ['stale', 200, false],
+  ] as const)('is %s: readyz %i, alive all the same', async (state, status, quorum) => {
+    gateway.backend.state = state;
+    gateway.backend.storeFailure = 'STORE_UNREACHABLE';
+    const ready = await gateway.app.inject('/readyz');
+    expect(ready.statusCode).toBe(status);
+    expect(ready.json()).toMatchObject({ quorum, cache: state });
+    const alive = await gateway.app.inject('/healthz');
+    expect(alive.statusCode).toBe(200);
+    expect(alive.json()).toMatchObject({ status: 'ok', quorum, nats: 'off' });
+  });
+
+  it('counts requests by route and shows the view', async () => {
+    await send({ url: '/v1/namespaces/content/entries/home' });
+    await send({ url: '/nowhere' });
+    const { body } = await gateway.app.inject('/metrics');
+    expect(body).toMatch(
+      /quorate_gateway_requests_total\{transport="http",route="\/v1\/namespaces\/:namespace\/entries\/\*",status="404"\} 1/,
+    );
+    expect(body).toMatch(/quorate_gateway_requests_total\{transport="http",route="unknown",status="404"\} 1/);
+    expect(body).toContain('quorate_gateway_cache_watermark_revision 3');
+    expect(body).toContain('quorate_gateway_cache_state{state="live"} 1');
+    expect(body).toContain('quorate_gateway_cache_events_total{event="resyncs_start"} 0');
+  });
+});
+
+describe('starting and stopping', () => {
+  it('closes the backend last', async () => {
+    const other = await startTestGateway();
+    await other.close();
+    expect(other.backend.closed).toBe(true);
+  });
+
+  it('refuses an unknown variable and a missing secret', async () => {
+    await expect(startTestGateway({ QUORATE_PROT: '1' })).rejects.toThrow(/^QUORATE_PROT is not a variable/);
+    const { variables, remove } = testVariables();
+    remove();
+    await expect(startTestGateway(variables)).rejects.toThrow(/admin\.token|gateway\.key|cluster\.json/);
+  });
+});
