@@ -124,7 +124,7 @@ export const ROOMS: readonly Room[] = [
   },
   {
     path: 'apps/cli/src',
-    mayImport: ['@quorate/api', '@quorate/client', 'commander', 'node:*'],
+    mayImport: ['@quorate/api', 'commander', 'node:*'],
     pure: false,
   },
   {

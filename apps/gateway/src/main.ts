@@ -4,7 +4,7 @@ import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { AppModule } from './app.module.js';
 import { APPLICATION_OPTIONS, initApplication, startMessages } from './application.js';
-import { LOG_LEVELS, parseEnvironment, type Environment } from './configuration/environment.js';
+import { LOG_LEVELS, isLoopback, parseEnvironment, type Environment } from './configuration/environment.js';
 import { readClusterFile, readSecrets } from './configuration/secrets.js';
 import { createHttpAdapter } from './http/adapter.js';
 import { StderrLogger } from './stderr-logger.js';
@@ -20,12 +20,12 @@ function loggerOf(environment: Environment): StderrLogger {
 async function start(): Promise<void> {
   const environment = parseEnvironment(process.env);
   // The modules read them too; here a wrong one is said in one sentence, before Nest logs anything.
-  readSecrets(environment);
+  const { tls } = readSecrets(environment);
   readClusterFile(environment);
   const logger = loggerOf(environment);
   const app = await NestFactory.create<NestFastifyApplication>(
     AppModule.forRoot(process.env),
-    createHttpAdapter(),
+    createHttpAdapter(tls),
     {
       ...APPLICATION_OPTIONS,
       logger,
@@ -35,8 +35,8 @@ async function start(): Promise<void> {
   await initApplication(app);
   await app.listen(environment.QUORATE_PORT, environment.QUORATE_HOST);
   process.stdout.write(`${JSON.stringify({ event: 'listening', url: await app.getUrl() })}\n`);
-  if (!/^(127\.|::1$|localhost$)/.test(environment.QUORATE_HOST)) {
-    logger.warn('REST is served without TLS beyond this machine: put a TLS proxy in front.', 'Gateway');
+  if (tls === null && !isLoopback(environment.QUORATE_HOST)) {
+    logger.warn('REST is served without TLS beyond this machine (QUORATE_HTTP_PLAINTEXT=true).', 'Gateway');
   }
   startMessages(app).catch((error: unknown) => logger.error(error, 'NATS'));
 }

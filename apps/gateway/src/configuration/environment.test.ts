@@ -31,9 +31,20 @@ describe('parseEnvironment', () => {
     [{ QUORATE_NATS_URL: 'http://localhost' }, 'QUORATE_NATS_URL'],
     [{ QUORATE_NATS_URL: 'nats://user:password@localhost:4222' }, 'QUORATE_NATS_URL'],
     [{ QUORATE_NATS_USER: 'gateway' }, 'QUORATE_NATS_PASSWORD_FILE'],
+    [{ QUORATE_TLS_KEY_FILE: 'key.pem' }, 'QUORATE_TLS_CERTIFICATE_FILE'],
+    [{ QUORATE_HOST: '0.0.0.0' }, 'QUORATE_HTTP_PLAINTEXT'],
+    [{ QUORATE_HOST: '192.0.2.1' }, 'QUORATE_TLS_CERTIFICATE_FILE'],
   ])('refuses %j', (variables, name) => {
     const start = (): unknown => parseEnvironment(variables);
     expect(start).toThrow(ConfigurationError);
     expect(start).toThrow(name);
+  });
+
+  it.each([
+    { QUORATE_HOST: '0.0.0.0', QUORATE_HTTP_PLAINTEXT: 'true' },
+    { QUORATE_HOST: '0.0.0.0', QUORATE_TLS_CERTIFICATE_FILE: 'c.pem', QUORATE_TLS_KEY_FILE: 'k.pem' },
+    { QUORATE_HOST: '::1' },
+  ])('listens where it was told that tokens are safe: %j', (variables) => {
+    expect(parseEnvironment(variables).QUORATE_HOST).toBe(variables.QUORATE_HOST);
   });
 });

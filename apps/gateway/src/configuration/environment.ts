@@ -15,6 +15,11 @@ const text = (name: string) => z.string().min(1, `${name} must not be empty`);
 
 export const LOG_LEVELS = ['error', 'warn', 'log', 'debug'] as const;
 
+/** Does this address never leave the machine? */
+export function isLoopback(host: string): boolean {
+  return /^(127\.|::1$|localhost$)/.test(host);
+}
+
 const CACHE_BYTES_MAX_DEFAULT = 64 * 1024 * 1024;
 
 export const environmentSchema = z
@@ -33,6 +38,12 @@ export const environmentSchema = z
       .enum(['true', 'false'], 'QUORATE_PLAINTEXT must be true or false')
       .default('false')
       .transform((value) => value === 'true'),
+    QUORATE_TLS_CERTIFICATE_FILE: text('QUORATE_TLS_CERTIFICATE_FILE').optional(),
+    QUORATE_TLS_KEY_FILE: text('QUORATE_TLS_KEY_FILE').optional(),
+    QUORATE_HTTP_PLAINTEXT: z
+      .enum(['true', 'false'], 'QUORATE_HTTP_PLAINTEXT must be true or false')
+      .default('false')
+      .transform((value) => value === 'true'),
     QUORATE_CACHE_BYTES_MAX: wholeNumber('QUORATE_CACHE_BYTES_MAX', 1024 * 1024, 64 * 1024 ** 3).default(
       CACHE_BYTES_MAX_DEFAULT,
     ),
@@ -43,6 +54,20 @@ export const environmentSchema = z
   .refine(
     (value) => (value.QUORATE_NATS_USER === undefined) === (value.QUORATE_NATS_PASSWORD_FILE === undefined),
     'QUORATE_NATS_USER and QUORATE_NATS_PASSWORD_FILE belong together: set both or neither',
+  )
+  .refine(
+    (value) =>
+      (value.QUORATE_TLS_CERTIFICATE_FILE === undefined) === (value.QUORATE_TLS_KEY_FILE === undefined),
+    'QUORATE_TLS_CERTIFICATE_FILE and QUORATE_TLS_KEY_FILE belong together: set both or neither',
+  )
+  // Bearer tokens travel with every request: beyond this machine they are encrypted, or somebody decided otherwise.
+  .refine(
+    (value) =>
+      isLoopback(value.QUORATE_HOST) ||
+      value.QUORATE_TLS_CERTIFICATE_FILE !== undefined ||
+      value.QUORATE_HTTP_PLAINTEXT,
+    'QUORATE_HOST is not a loopback address: set QUORATE_TLS_CERTIFICATE_FILE and QUORATE_TLS_KEY_FILE, or ' +
+      'QUORATE_HTTP_PLAINTEXT=true where something else encrypts (a proxy, a private network)',
   );
 
 export type Environment = z.infer<typeof environmentSchema>;

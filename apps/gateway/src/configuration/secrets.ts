@@ -11,6 +11,8 @@ export interface Secrets {
   readonly adminTokenHash: string;
   /** The HMAC key of Consistency-Tokens. */
   readonly tokenKey: Uint8Array;
+  /** Certificate chain and key of the REST API, PEM. Null: plain HTTP. */
+  readonly tls: { readonly cert: string; readonly key: string } | null;
   /** Null: NATS needs no password, or there is no NATS. */
   readonly natsPassword: string | null;
 }
@@ -38,6 +40,11 @@ function readHex(path: string): string {
   return text;
 }
 
+function readTls(environment: Environment): Secrets['tls'] {
+  const { QUORATE_TLS_CERTIFICATE_FILE: certificate, QUORATE_TLS_KEY_FILE: key } = environment;
+  return certificate === undefined || key === undefined ? null : { cert: read(certificate), key: read(key) };
+}
+
 /** Reads the secrets that the gateway needs. Throws ConfigurationError, which names the file and never its content. */
 export function readSecrets(environment: Environment): Secrets {
   const directory = environment.QUORATE_SECRETS_DIR;
@@ -46,6 +53,7 @@ export function readSecrets(environment: Environment): Secrets {
     gatewayKey: Buffer.from(readHex(join(directory, 'gateway.key')), 'hex'),
     adminTokenHash: readHex(join(directory, 'admin.token.sha256')),
     tokenKey: Buffer.from(readHex(join(directory, 'token.key')), 'hex'),
+    tls: readTls(environment),
     natsPassword: passwordFile === undefined ? null : read(passwordFile).trim(),
   };
 }

@@ -16,8 +16,11 @@ const REQUEST_MS_MAX = 30_000;
  * The HTTP server: bodies arrive as bytes in every handler (values are kept byte for byte; the schema pipe parses the
  * rest), and what the router refuses before any handler runs is a problem document too.
  */
-export function createHttpAdapter(): FastifyAdapter {
+export function createHttpAdapter(
+  tls: { readonly cert: string; readonly key: string } | null = null,
+): FastifyAdapter {
   const adapter = new FastifyAdapter({
+    ...(tls === null ? {} : { https: tls }),
     bodyLimit: VALUE_BYTES_MAX,
     // Whoever sends slower than this holds a socket for nothing.
     requestTimeout: REQUEST_MS_MAX,

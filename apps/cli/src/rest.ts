@@ -1,0 +1,102 @@
+import { problemSchema } from '@quorate/api';
+import { readFile } from 'node:fs/promises';
+import { CommandError } from './command-error.js';
+
+/** A gateway, and with which token to talk to it. */
+export interface GatewayAccess {
+  readonly url: string;
+  readonly tokenFile: string;
+}
+
+export interface RestRequest {
+  readonly method: 'GET' | 'PUT' | 'POST' | 'DELETE';
+  readonly path: string;
+  /** JSON text, sent as it is. */
+  readonly body?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+export interface RestAnswer {
+  readonly status: number;
+  readonly text: string;
+  readonly headers: Headers;
+}
+
+/** Longer than the gateway's own deadline: it answers before we give up. */
+const TIMEOUT_MS = 10_000;
+/** Failures to connect: the request never left. */
+const NOT_SENT = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH']);
+
+/** Encodes one part of a path. A key is one part: its slashes are allowed to stay. */
+export function pathPart(text: string): string {
+  return encodeURIComponent(text);
+}
+
+/**
+ * Sends one request to a gateway. Anything but success is a CommandError with the problem's sentence and what to do; its
+ * exit code tells whether a write may have happened.
+ */
+export async function send(access: GatewayAccess, request: RestRequest): Promise<RestAnswer> {
+  const token = await readToken(access.tokenFile);
+  const { method, path, body, headers } = request;
+  let answer: RestAnswer;
+  try {
+    const response = await fetch(new URL(path, access.url), {
+      method,
+      headers: {
+        authorization: `Bearer ${token}`,
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...headers,
+      },
+      ...(body === undefined ? {} : { body }),
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+    });
+    answer = { status: response.status, text: await response.text(), headers: response.headers };
+  } catch (error) {
+    throw unreachable(access.url, method, path, error);
+  }
+  if (answer.status >= 200 && answer.status < 300) return answer;
+  throw problemOf(answer);
+}
+
+async function readToken(path: string): Promise<string> {
+  try {
+    return (await readFile(path, 'utf8')).trim();
+  } catch {
+    throw new CommandError(
+      `There is no token in ${path}: name its file with --token-file (quorate dev writes <dir>/admin.token).`,
+    );
+  }
+}
+
+function unreachable(url: string, method: string, path: string, error: unknown): CommandError {
+  const code = codeOf(error);
+  // A check is a POST that changes nothing.
+  const writes = method !== 'GET' && !path.endsWith('/check');
+  if (!writes || NOT_SENT.has(code)) return new CommandError(`No gateway answers at ${url} (${code}).`);
+  return new CommandError(
+    `The gateway at ${url} did not answer (${code}): the outcome of the write is not known. Read before you repeat it.`,
+    2,
+  );
+}
+
+function codeOf(error: unknown): string {
+  const cause: unknown = error instanceof Error ? (error.cause ?? error) : error;
+  if (cause instanceof Error && 'code' in cause && typeof cause.code === 'string') return cause.code;
+  return cause instanceof Error ? cause.message : String(cause);
+}
+
+function problemOf({ status, text }: RestAnswer): CommandError {
+  const parsed = problemSchema.safeParse(parseJson(text));
+  if (!parsed.success) return new CommandError(`The gateway answered ${status}: ${text.slice(0, 200)}`);
+  const { code, detail, whatToDo, effect } = parsed.data;
+  return new CommandError(`${code}: ${detail} ${whatToDo}`, effect === 'unknown' ? 2 : 1);
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,118 @@
+import type { PeerState } from '@quorate/api';
+import { LinkConnection, LinkServer, isLoopbackHost, memberListHash } from '@quorate/link';
+import type { LinkServerCounts, LinkServerOptions } from '@quorate/link';
+import type { Message } from '@quorate/raft';
+import type { OwnCluster } from '../configuration/cluster-file.js';
+import { errorText } from '../configuration/cluster-file.js';
+import { StartError } from '../configuration/configuration.js';
+import type { MemberSecrets } from '../configuration/secrets.js';
+import type { Log } from '../log.js';
+
+export interface LinksOptions extends OwnCluster {
+  readonly secrets: MemberSecrets;
+  /** The address to listen on. */
+  readonly host: string;
+  readonly plaintext: boolean;
+  readonly log: Log;
+}
+
+/** Who takes what comes in. */
+export type LinkHandlers = Pick<LinkServerOptions, 'onRequest' | 'onRaftMessage' | 'onFeedSubscribe'>;
+
+/** All links of one member: the port that others dial, and a connection dialled to each peer. */
+export class Links {
+  readonly #options: LinksOptions;
+  readonly #connections = new Map<number, LinkConnection>();
+  #server: LinkServer | null = null;
+
+  constructor(options: LinksOptions) {
+    this.#options = options;
+  }
+
+  /** Starts to listen and to dial. Throws StartError when the port cannot be had. */
+  async open(handlers: LinkHandlers): Promise<void> {
+    const { cluster, self, secrets, host, plaintext, log } = this.#options;
+    const identity = {
+      clusterId: cluster.clusterId,
+      epoch: cluster.epoch,
+      memberListHash: memberListHash(cluster.members),
+    };
+    const own = { id: self.id, incarnation: self.incarnation };
+    if (plaintext && !isLoopbackHost(host)) {
+      log.warn('links to other machines are not encrypted (QUORATE_PLAINTEXT=true)');
+    }
+    const server = new LinkServer({
+      ...handlers,
+      cluster: identity,
+      member: own,
+      members: cluster.members,
+      keys: { member: secrets.memberKey, gateway: secrets.gatewayKey, client: secrets.clientKey },
+      plaintext,
+      onRefused: ({ code, message }, remoteAddress) =>
+        log.warn(`refused a connection: ${message}`, { code, remoteAddress }),
+    });
+    try {
+      await server.listen(host, self.linkPort);
+    } catch (error) {
+      throw new StartError(
+        `The link port ${self.linkPort} on ${host} cannot be opened: ${errorText(error)}.`,
+      );
+    }
+    this.#server = server;
+    for (const peer of cluster.members) {
+      if (peer.id === self.id) continue;
+      const connection = new LinkConnection({
+        to: peer,
+        cluster: identity,
+        role: 'member',
+        key: secrets.memberKey,
+        from: own,
+        // Not given, the link encrypts whatever leaves the machine.
+        ...(plaintext ? { plaintext } : {}),
+        onRefused: ({ code, message, byPeer }) =>
+          log.warn(
+            `${byPeer ? `member ${peer.id} refused the link` : `the link to member ${peer.id} was refused`}: ${message}`,
+            {
+              code,
+            },
+          ),
+      });
+      connection.onOpenChange(() =>
+        log.info(connection.open ? `link to member ${peer.id} is open` : `link to member ${peer.id} is lost`),
+      );
+      this.#connections.set(peer.id, connection);
+    }
+  }
+
+  /** Sends a Raft message, or drops it when there is no connection: Raft repeats what matters. */
+  send(message: Message): void {
+    this.#connections.get(message.to)?.sendRaft(message);
+  }
+
+  /** The peers as the dialled connections see them. */
+  peers(): readonly PeerState[] {
+    return [...this.#connections.values()].map(({ member, open, sinceMs }) => ({
+      id: member,
+      reachable: open,
+      sinceMs: Math.floor(sinceMs),
+    }));
+  }
+
+  /** Counters of the listening end; null when it does not listen. */
+  get counts(): LinkServerCounts | null {
+    return this.#server?.counts ?? null;
+  }
+
+  /** Raft messages that were not sent. */
+  get raftDropped(): number {
+    return [...this.#connections.values()].reduce((sum, connection) => sum + connection.raftDropped, 0);
+  }
+
+  /** Closes everything. Requests under way get no answer any more. */
+  async close(): Promise<void> {
+    for (const connection of this.#connections.values()) connection.close();
+    this.#connections.clear();
+    await this.#server?.close();
+    this.#server = null;
+  }
+}

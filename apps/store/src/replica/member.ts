@@ -1,0 +1,246 @@
+import { AccessEngine, accessSnapshot, validateAccessChange } from '@quorate/access';
+import type { LinkRole, MemberStatus, StoreRequest, StoreResponse } from '@quorate/api';
+import { authorize, failure } from '@quorate/api';
+import { connectFeed } from '@quorate/feed/nats';
+import type { FeedConnection, FeedConnectionCounters } from '@quorate/feed/nats';
+import { StateMachine } from '@quorate/kv';
+import { memberId } from '@quorate/raft';
+import { Replica, RequestHandler } from '@quorate/replica';
+import type { WalStats } from '@quorate/wal';
+import type { OwnCluster } from '../configuration/cluster-file.js';
+import type { NatsConfiguration, StoreConfiguration } from '../configuration/configuration.js';
+import { readPassword } from '../configuration/secrets.js';
+import type { MemberSecrets } from '../configuration/secrets.js';
+import { closeFolder, identityOf, openFolder } from '../data-folder/data-folder.js';
+import type { OpenFolder } from '../data-folder/data-folder.js';
+import type { Links } from '../link/links.js';
+import type { Log } from '../log.js';
+import { FeedOutlets } from './feed-outlets.js';
+import type { FeedCounts } from './feed-outlets.js';
+import { MemberLog } from './member-log.js';
+import { Ticker } from './ticker.js';
+
+export interface MemberOptions extends OwnCluster {
+  readonly configuration: StoreConfiguration;
+  readonly secrets: MemberSecrets;
+  readonly links: Links;
+  readonly log: Log;
+  /** The member cannot go on: the process is to end at once. */
+  readonly fatal: (error: Error) => void;
+  /** One request was answered; for metrics. */
+  readonly answered?: (request: StoreRequest['type'], outcome: string) => void;
+}
+
+/** The parts that exist while the member runs. */
+interface Running {
+  readonly folder: OpenFolder;
+  readonly replica: Replica;
+  readonly handler: RequestHandler;
+  readonly feed: FeedOutlets;
+  readonly nats: FeedConnection | null;
+  readonly ticker: Ticker;
+}
+
+export interface MemberCounts {
+  readonly wal: WalStats;
+  readonly feed: FeedCounts;
+  /** Null: no NATS is configured. */
+  readonly nats: FeedConnectionCounters | null;
+  readonly natsConnected: boolean;
+}
+
+/** One member of the cluster: wires log, Raft, state machine, links and feed together. Every rule is in what it wires. */
+export class Member {
+  readonly #options: MemberOptions;
+  readonly #memberLog: MemberLog;
+  #running: Running | null = null;
+  #leads = false;
+  #caughtUp = false;
+
+  constructor(options: MemberOptions) {
+    this.#options = options;
+    this.#memberLog = new MemberLog(options.log);
+  }
+
+  /** Null while it does not run. */
+  status(): MemberStatus | null {
+    return this.#running?.replica.status() ?? null;
+  }
+
+  /** Null while it does not run. */
+  counts(): MemberCounts | null {
+    if (this.#running === null) return null;
+    const { folder, feed, nats } = this.#running;
+    return {
+      wal: folder.wal.stats,
+      feed: feed.counts,
+      nats: nats?.counters ?? null,
+      natsConnected: nats?.connected ?? false,
+    };
+  }
+
+  /** Has it, at any time since its start, been as new as its leader was? Then it stays ready, with a quorum or without. */
+  get caughtUp(): boolean {
+    return this.#caughtUp;
+  }
+
+  /**
+   * Opens the folder, rebuilds the state from its log and takes part. Throws StartError for whatever the operator can put
+   * right; then nothing is left open.
+   */
+  async start(): Promise<void> {
+    const { configuration, cluster, self, links, log } = this.#options;
+    const nats = natsLogin(configuration.nats);
+    const folder = await openFolder(configuration.dataDirectory, identityOf(cluster, self));
+    const { recovered } = folder;
+    if (recovered.tornBytes > 0) {
+      log.info('cut an unfinished write off the end of the log', { bytes: recovered.tornBytes });
+    }
+    const running = this.#wire(folder, nats);
+    this.#running = running;
+    try {
+      await links.open({
+        onRequest: (caller, request, deadlineMs, respond) =>
+          this.#take(running, caller.role, request, deadlineMs, respond),
+        onRaftMessage: (message) => this.#guarded(() => running.replica.receive(message)),
+        onFeedSubscribe: (subscriber) => running.feed.subscribe(subscriber),
+      });
+    } catch (error) {
+      await this.stop();
+      throw error;
+    }
+    running.ticker.start();
+    log.info(`member ${self.id} of ${cluster.members.length} runs`, {
+      linkPort: self.linkPort,
+      term: recovered.hardState.term,
+      entries: recovered.entries.length,
+    });
+  }
+
+  /** Answers what waits, closes the links, flushes and closes the log. Harmless when it does not run. */
+  async stop(): Promise<void> {
+    const running = this.#running;
+    if (running === null) return;
+    this.#running = null;
+    running.ticker.stop();
+    running.replica.stop();
+    running.feed.stop();
+    await this.#options.links.close();
+    await running.nats?.close();
+    await closeFolder(running.folder);
+    this.#options.log.info('stopped');
+  }
+
+  #wire(folder: OpenFolder, natsLoginOrNull: NatsLogin | null): Running {
+    const { cluster, self, secrets, links } = this.#options;
+    const machine = new StateMachine();
+    const nats = natsLoginOrNull === null ? null : this.#connectNats(natsLoginOrNull);
+    const feed = new FeedOutlets(machine, {
+      key: secrets.feedKey,
+      clusterId: cluster.clusterId,
+      epoch: cluster.epoch,
+      publish: nats === null ? null : (bytes) => nats.publish(bytes),
+    });
+    const replica = new Replica(
+      {
+        self: memberId(self.id),
+        members: cluster.members.map(({ id }) => memberId(id)),
+        clusterId: cluster.clusterId,
+        epoch: cluster.epoch,
+      },
+      {
+        send: (message) => links.send(message),
+        peers: () => links.peers(),
+        defer: setImmediate,
+        random: Math.random,
+        wallClockMs: Date.now,
+        monotonicMs: () => performance.now(),
+        fatal: (error) => this.#options.fatal(error),
+      },
+      folder.wal,
+      folder.recovered,
+      machine,
+      { roleChanged: (status) => this.#roleChanged(status), applied: () => feed.schedule() },
+    );
+    const engine = new AccessEngine();
+    const handler = new RequestHandler(replica, {
+      authorize: (token, need) => authorize(secrets.adminTokenHash, token, need),
+      decide: (state, check) => engine.decide(accessSnapshot(state), check),
+      validateAccessChange: (state, operation) => {
+        const verdict = validateAccessChange(accessSnapshot(state), operation);
+        return verdict.ok ? null : failure(verdict.code, `${verdict.message}.`);
+      },
+      feedKey: secrets.feedKey,
+    });
+    return { folder, replica, handler, feed, nats, ticker: new Ticker(() => this.#tick()) };
+  }
+
+  #connectNats({ configuration, password }: NatsLogin): FeedConnection {
+    const { cluster, self } = this.#options;
+    const { protocol, host } = new URL(configuration.url);
+    return connectFeed({
+      servers: [host],
+      user: configuration.login?.user ?? '',
+      pass: password,
+      clusterId: cluster.clusterId,
+      name: `quorate-member-${self.id}`,
+      tls: protocol === 'tls:' ? {} : null,
+    });
+  }
+
+  #take(
+    running: Running,
+    role: LinkRole,
+    request: StoreRequest,
+    deadlineMs: number,
+    respond: (response: StoreResponse) => void,
+  ): void {
+    const { answered } = this.#options;
+    this.#guarded(() =>
+      running.handler.handle(role, request, deadlineMs, (response) => {
+        answered?.(request.type, response.type === 'failed' ? response.code : 'done');
+        respond(response);
+      }),
+    );
+  }
+
+  /**
+   * A link takes an error thrown while it reads for a broken peer, and closes. One of ours is a broken assertion: the state
+   * is not to be trusted with another message, so the process ends.
+   */
+  #guarded(task: () => void): void {
+    try {
+      task();
+    } catch (error) {
+      this.#options.fatal(error instanceof Error ? error : new Error(String(error)));
+    }
+  }
+
+  #tick(): void {
+    const running = this.#running;
+    if (running === null) return;
+    running.replica.tick();
+    running.feed.schedule();
+    this.#caughtUp ||= running.replica.caughtUp;
+    this.#memberLog.quorum(running.replica.status());
+  }
+
+  #roleChanged(status: MemberStatus): void {
+    this.#memberLog.roleChanged(status);
+    const leads = status.role === 'leader';
+    if (leads === this.#leads) return;
+    this.#leads = leads;
+    this.#running?.feed.leading(leads);
+  }
+}
+
+interface NatsLogin {
+  readonly configuration: NatsConfiguration;
+  readonly password: string;
+}
+
+function natsLogin(configuration: NatsConfiguration | null): NatsLogin | null {
+  if (configuration === null) return null;
+  const { login } = configuration;
+  return { configuration, password: login === null ? '' : readPassword(login.passwordFile) };
+}
