@@ -1,5 +1,6 @@
 import { defineConfig } from 'vitest/config';
 
+const simulations = ['cluster', 'sabotage', 'scenarios'].map((name) => `apps/simulator/src/${name}.test.ts`);
 const conditions = ['source', 'node', 'import', 'default'];
 
 // Workspace packages resolve to their sources (condition `source`): unit tests and simulations need no build.
@@ -16,12 +17,16 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['libs/*/src/**/*.test.ts', 'apps/*/src/**/*.test.ts', 'test/*.test.ts'],
-          exclude: ['apps/simulator/src/cluster.test.ts', 'apps/cli/src/dev.test.ts'],
+          exclude: [...simulations, 'apps/cli/src/dev.test.ts'],
         },
       },
       {
         extends: true,
-        test: { name: 'simulation', include: ['apps/simulator/src/cluster.test.ts'], testTimeout: 600_000 },
+        test: {
+          name: 'simulation',
+          include: simulations,
+          testTimeout: 600_000,
+        },
       },
       {
         // Real processes, one file at a time: they share two cores and fixed kinds of ports.
@@ -32,6 +37,15 @@ export default defineConfig({
           fileParallelism: false,
           testTimeout: 180_000,
           hookTimeout: 120_000,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'compose',
+          include: ['test/chaos/*.compose.test.ts'],
+          fileParallelism: false,
+          testTimeout: 180_000,
         },
       },
     ],

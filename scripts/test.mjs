@@ -37,6 +37,7 @@ if (natsServer === undefined) {
   }
   console.log(`tests with NATS are skipped: ${reason}`);
 }
-run(process.execPath, ['node_modules/vitest/vitest.mjs', 'run', ...process.argv.slice(2)], {
+const projects = ['unit', 'simulation', 'e2e'].flatMap((name) => ['--project', name]);
+run(process.execPath, ['node_modules/vitest/vitest.mjs', 'run', ...projects, ...process.argv.slice(2)], {
   env: { ...process.env, ...(natsServer ? { NATS_SERVER: natsServer } : {}) },
 });

@@ -13,7 +13,7 @@ const steps = [
   [
     'architecture, docs, unit',
     node,
-    ['node_modules/vitest/vitest.mjs', 'run', '--project', 'unit', '--reporter', 'dot'],
+    ['node_modules/vitest/vitest.mjs', 'run', '--project', 'unit', '--reporter', 'default'],
   ],
 ];
 

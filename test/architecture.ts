@@ -130,7 +130,6 @@ export const ROOMS: readonly Room[] = [
   {
     path: 'apps/simulator/src',
     mayImport: [
-      '@quorate/access',
       '@quorate/api',
       '@quorate/cache',
       '@quorate/client',
@@ -140,6 +139,7 @@ export const ROOMS: readonly Room[] = [
       '@quorate/raft',
       '@quorate/replica',
       '@quorate/wal',
+      'node:assert',
       'node:assert/strict',
       'node:crypto',
     ],

@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { sendRequest, until, type Answer, type Json, type RequestOptions } from '../rest.js';
 
 const CLI = join(import.meta.dirname, '../../apps/cli/dist/main.js');
 const STORE = join(import.meta.dirname, '../../apps/store/dist/main.js');
@@ -17,17 +17,6 @@ export const natsServer: string | undefined = [
     .map((folder) => join(folder, 'nats-server')),
 ].find((path) => path !== '' && existsSync(path));
 if (natsServer === undefined && process.env['CI'] === 'true') throw new Error('CI needs a nats-server');
-
-// oxlint-disable-next-line typescript/no-explicit-any -- tests look into answers of many shapes
-export type Json = any;
-
-export interface Answer {
-  readonly status: number;
-  readonly headers: Headers;
-  /** Parsed when it is JSON, else the text. */
-  readonly body: Json;
-  readonly milliseconds: number;
-}
 
 interface ClusterJson {
   readonly clusterId: string;
@@ -104,33 +93,8 @@ export class DevCluster {
   }
 
   /** One REST request with the admin token, unless `headers` say otherwise. */
-  async request(
-    method: string,
-    path: string,
-    options: { body?: unknown; raw?: string; headers?: Record<string, string>; url?: string } = {},
-  ): Promise<Answer> {
-    const started = performance.now();
-    const body = options.raw ?? (options.body === undefined ? undefined : JSON.stringify(options.body));
-    const headers = {
-      authorization: `Bearer ${this.token}`,
-      ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-      ...options.headers,
-    };
-    const signal = AbortSignal.timeout(15_000);
-    const response = await fetch(`${options.url ?? this.url}${path}`, {
-      method,
-      headers,
-      body: body ?? null,
-      signal,
-    });
-    const text = await response.text();
-    const isJson = (response.headers.get('content-type') ?? '').includes('json');
-    return {
-      status: response.status,
-      headers: response.headers,
-      body: isJson && text !== '' ? JSON.parse(text) : text,
-      milliseconds: performance.now() - started,
-    };
+  request(method: string, path: string, options: RequestOptions = {}): Promise<Answer> {
+    return sendRequest(this.url, this.token, method, path, options);
   }
 
   async createNamespace(name: string, kind: 'strict' | 'cached'): Promise<void> {
@@ -229,7 +193,7 @@ export class DevCluster {
     this.#extra.set(child.pid ?? 0, child);
     const url = `http://127.0.0.1:${port}`;
     await until('the second gateway is ready', async () => {
-      const answer = await fetch(`${url}/readyz`).catch(() => null);
+      const answer = await fetch(`${url}/readyz`, { signal: AbortSignal.timeout(1000) }).catch(() => null);
       return answer?.status === 200;
     });
     return url;
@@ -275,19 +239,6 @@ export class DevCluster {
   async destroy(): Promise<void> {
     await this.stop();
     rmSync(this.folder, { recursive: true, force: true });
-  }
-}
-
-/** Polls until the condition holds; throws with the sentence when it does not in time. */
-export async function until(
-  what: string,
-  condition: () => boolean | Promise<boolean>,
-  timeoutMs = 20_000,
-): Promise<void> {
-  const deadline = performance.now() + timeoutMs;
-  while (!(await condition())) {
-    if (performance.now() > deadline) throw new Error(`not within ${timeoutMs} ms: ${what}`);
-    await sleep(25);
   }
 }
 

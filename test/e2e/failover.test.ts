@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { DevCluster, until } from './cluster.js';
-import { Writer, liesOf } from './writer.js';
+import { DevCluster } from './cluster.js';
+import { until } from '../rest.js';
+import { Writer, liesOf } from '../writer.js';
 
 describe('kill -9 of members under writes', () => {
   let cluster: DevCluster;

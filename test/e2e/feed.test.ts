@@ -4,8 +4,9 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connect } from 'nats';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { DevCluster, isAlive, natsServer, until } from './cluster.js';
-import { Writer } from './writer.js';
+import { DevCluster, isAlive, natsServer } from './cluster.js';
+import { until } from '../rest.js';
+import { Writer } from '../writer.js';
 
 const skipReason = natsServer === undefined ? 'no nats-server found' : '';
 

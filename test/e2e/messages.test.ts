@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { ROUTES } from '@quorate/api';
 import { connect, headers, type NatsConnection } from 'nats';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { DevCluster, natsServer, type Json } from './cluster.js';
+import { DevCluster, natsServer } from './cluster.js';
+import { type Json } from '../rest.js';
 
 describe('every way in asks for a token', () => {
   let cluster: DevCluster;

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { DevCluster, until, type Answer } from './cluster.js';
+import { DevCluster } from './cluster.js';
+import { until, type Answer } from '../rest.js';
 
 const CHECK = {
   principal: { type: 'User', id: 'ann' },

@@ -59,11 +59,12 @@ function sweep(history: readonly HistoryOperation[]): void {
       operation.outcome === 'unknown' ? conditionAt(operation, revision) : [],
     ),
   );
-  placeByRevisionOnly(writes, observations, byRevision);
+  const timeline = new Timeline(reads, writes);
+  placeByRevisionOnly(writes, observations, byRevision, timeline);
 
-  const floorOf = checkRealTime(reads, [...byRevision.values()]);
+  checkRealTime(reads, [...byRevision.values()], timeline);
   const gaps = checkObservations(observations, byRevision);
-  const open = openDeletions(writes, byRevision, floorOf);
+  const open = openDeletions(writes, byRevision, timeline);
   const taken = new Set(byRevision.keys());
   const unexplained = placeOpenDeletions(gaps, open, taken);
   if (unexplained !== null) {
@@ -153,26 +154,32 @@ function placeSeenOpenWrites(
   }
 }
 
-/** A revision was seen without its value: some open write of the key must be there, any of those left will do. */
+/**
+ * A revision was seen without its value: some open write of the key must be there, invoked early enough. Which of several it
+ * was is not known and not asked (its condition is not held against it): here the checker may acquit, never convict, too often.
+ * What may serve one revision may serve every higher one, so from the lowest up any will do.
+ */
 function placeByRevisionOnly(
   writes: readonly WriteOperation[],
-  observations: Observation[],
+  observations: readonly Observation[],
   byRevision: Map<number, PlacedWrite>,
+  timeline: Timeline,
 ): void {
   const missing = observations
     .filter((seen) => seen.entryRevision !== null && !byRevision.has(seen.entryRevision))
     .sort((left, right) => (left.entryRevision ?? 0) - (right.entryRevision ?? 0));
   if (missing.length === 0) return;
   const placed = new Set([...byRevision.values()].map(({ operation }) => operation));
-  const candidates = writes
-    .filter((write) => write.outcome === 'unknown' && write.value !== null && !placed.has(write))
-    .sort((left, right) => left.invokedAt - right.invokedAt);
+  const candidates = writes.filter(
+    (write) => write.outcome === 'unknown' && write.value !== null && !placed.has(write),
+  );
   for (const seen of missing) {
     const at = seen.entryRevision;
     if (at === null || byRevision.has(at)) continue;
-    const fits = (write: WriteOperation): boolean => write.key === seen.key && (write.replaced ?? 0) < at;
-    const unconditional = candidates.findIndex((write) => fits(write) && write.replaced === undefined);
-    const index = unconditional >= 0 ? unconditional : candidates.findIndex(fits);
+    const index = candidates.findIndex(
+      ({ key, replaced, invokedAt }) =>
+        key === seen.key && Math.max(replaced ?? 0, timeline.revisionBefore(invokedAt)) < at,
+    );
     const write = candidates[index];
     if (write === undefined) {
       throw new Violation(`${describe(seen.operation)}, but nobody wrote at revision ${at}`, [
@@ -181,48 +188,73 @@ function placeByRevisionOnly(
     }
     candidates.splice(index, 1);
     place(byRevision, write, at);
-    observations.push(...conditionAt(write, at));
   }
 }
 
-/**
- * Running maximum of the points of everything completed, by time: what is invoked next must stand at or after it.
- * Returns the highest revision completed before a time, for those that are still to be placed.
- */
-function checkRealTime(
-  reads: readonly ReadOperation[],
-  writes: readonly PlacedWrite[],
-): (invokedAt: number) => number {
-  const points = [
-    ...reads.map((read) => ({ operation: read, point: 2 * read.head + 1, completedAt: read.completedAt })),
-    ...writes.map(({ operation, revision }) => ({
-      operation,
-      point: 2 * revision,
-      completedAt: operation.outcome === 'done' ? (operation.completedAt ?? Infinity) : Infinity,
-    })),
-  ];
-  const completions = points
-    .filter((point) => point.completedAt !== Infinity)
-    .sort((left, right) => left.completedAt - right.completedAt);
-  const highest: typeof completions = [];
-  for (const completion of completions) {
-    const before = highest.at(-1);
-    highest.push(before !== undefined && before.point >= completion.point ? before : completion);
+interface Point {
+  readonly operation: HistoryOperation;
+  /** 2r for the write of revision r, 2h+1 for a read at head h. */
+  readonly point: number;
+  readonly completedAt: number;
+}
+
+/** What had been completed when: the running maximum of the points of all operations that were ever completed. */
+class Timeline {
+  readonly #completions: readonly Point[];
+  readonly #highest: readonly Point[];
+
+  constructor(reads: readonly ReadOperation[], writes: readonly WriteOperation[]) {
+    const completions: Point[] = reads.map((read) => pointOfRead(read));
+    for (const operation of writes) {
+      const { outcome, revision, completedAt } = operation;
+      if (outcome !== 'done' || revision === null || completedAt === null) continue;
+      completions.push({ operation, point: 2 * revision, completedAt });
+    }
+    this.#completions = completions.sort((left, right) => left.completedAt - right.completedAt);
+    const highest: Point[] = [];
+    for (const completion of this.#completions) {
+      const before = highest.at(-1);
+      highest.push(before !== undefined && before.point >= completion.point ? before : completion);
+    }
+    this.#highest = highest;
   }
-  const highestBefore = (time: number): (typeof completions)[number] | undefined => {
+
+  /** Of all that was completed strictly before, what stands furthest. */
+  highestBefore(time: number): Point | undefined {
     let low = 0;
-    let high = completions.length;
+    let high = this.#completions.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      const completion = completions[middle];
+      const completion = this.#completions[middle];
       assert(completion !== undefined);
       if (completion.completedAt < time) low = middle + 1;
       else high = middle;
     }
-    return highest[low - 1];
-  };
+    return this.#highest[low - 1];
+  }
+
+  /** A write that was invoked then can only have taken effect above this revision. */
+  revisionBefore(time: number): number {
+    return Math.floor((this.highestBefore(time)?.point ?? 0) / 2);
+  }
+}
+
+function pointOfRead(operation: ReadOperation): Point {
+  return { operation, point: 2 * operation.head + 1, completedAt: operation.completedAt };
+}
+
+/** Nothing that was invoked after another operation completed may stand before it. */
+function checkRealTime(
+  reads: readonly ReadOperation[],
+  writes: readonly PlacedWrite[],
+  timeline: Timeline,
+): void {
+  const points = [
+    ...reads.map((read) => ({ operation: read, point: 2 * read.head + 1 })),
+    ...writes.map(({ operation, revision }) => ({ operation, point: 2 * revision })),
+  ];
   for (const { operation, point } of points) {
-    const before = highestBefore(operation.invokedAt);
+    const before = timeline.highestBefore(operation.invokedAt);
     if (before !== undefined && before.point > point) {
       throw new Violation(
         `${describe(operation)} although it was invoked after this had completed: ${describe(before.operation)}`,
@@ -230,7 +262,6 @@ function checkRealTime(
       );
     }
   }
-  return (invokedAt) => Math.floor((highestBefore(invokedAt)?.point ?? 0) / 2);
 }
 
 /** Each observation must name the latest write of its key; what looks like an unacknowledged deletion is returned. */
@@ -238,12 +269,7 @@ function checkObservations(
   observations: readonly Observation[],
   byRevision: ReadonlyMap<number, PlacedWrite>,
 ): AbsenceGap[] {
-  const byKey = new Map<string, PlacedWrite[]>();
-  for (const write of [...byRevision.values()].sort((left, right) => left.revision - right.revision)) {
-    const writes = byKey.get(write.operation.key);
-    if (writes === undefined) byKey.set(write.operation.key, [write]);
-    else writes.push(write);
-  }
+  const byKey = writesByKey(byRevision);
   interface Sightings {
     readonly put: PlacedWrite;
     lastPresent: Observation | null;
@@ -314,6 +340,16 @@ function checkObservation(
   }
 }
 
+function writesByKey(byRevision: ReadonlyMap<number, PlacedWrite>): Map<string, PlacedWrite[]> {
+  const byKey = new Map<string, PlacedWrite[]>();
+  for (const write of [...byRevision.values()].sort((left, right) => left.revision - right.revision)) {
+    const writes = byKey.get(write.operation.key);
+    if (writes === undefined) byKey.set(write.operation.key, [write]);
+    else writes.push(write);
+  }
+  return byKey;
+}
+
 function latestAtOrBelow(writes: readonly PlacedWrite[], head: number): PlacedWrite | undefined {
   let low = 0;
   let high = writes.length;
@@ -330,12 +366,12 @@ function latestAtOrBelow(writes: readonly PlacedWrite[], head: number): PlacedWr
 function openDeletions(
   writes: readonly WriteOperation[],
   byRevision: ReadonlyMap<number, PlacedWrite>,
-  floorOf: (invokedAt: number) => number,
+  timeline: Timeline,
 ): OpenDeletion[] {
   const placed = new Set([...byRevision.values()].map(({ operation }) => operation));
   return writes
     .filter((write) => write.outcome === 'unknown' && write.value === null && !placed.has(write))
-    .map((operation) => ({ operation, after: floorOf(operation.invokedAt) }));
+    .map((operation) => ({ operation, after: timeline.revisionBefore(operation.invokedAt) }));
 }
 
 function describe(operation: HistoryOperation): string {

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Answer, DevCluster } from './cluster.js';
+import type { Answer, Requester } from './rest.js';
 
 export type Outcome = 'acknowledged' | 'none' | 'unknown';
 
@@ -17,7 +17,7 @@ export class Writer {
   readonly #loops: Promise<void>[] = [];
 
   constructor(
-    private readonly cluster: DevCluster,
+    private readonly cluster: Requester,
     private readonly namespace: string,
     private readonly options: {
       readonly clients?: number;
@@ -70,7 +70,7 @@ function outcomeOf(answer: Answer | null): Outcome {
 
 /** Compares what was said of each write with what the store holds now, read linearizably. Returns the lies. */
 export async function liesOf(
-  cluster: DevCluster,
+  cluster: Requester,
   namespace: string,
   records: readonly WriteRecord[],
 ): Promise<string[]> {

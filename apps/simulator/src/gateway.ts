@@ -1,0 +1,165 @@
+import type { CacheReadLevel } from '@quorate/cache';
+import { CachedViewDriver, type CachedReadOutcome, type StoreClient } from '@quorate/client';
+import { revision, type Revision } from '@quorate/kv';
+import type { Cluster } from './cluster.js';
+import type { Host } from './host.js';
+import { CLUSTER_ID } from './member.js';
+import type { Sabotage } from './sabotage.js';
+import { connectStoreClient } from './sdk-client.js';
+import type { SimulatedFeed } from './simulated-feed.js';
+import { CACHED_NAMESPACE, STRICT_NAMESPACE, decodeText } from './traffic.js';
+import type { World } from './world.js';
+
+/** One read through a gateway's cache, and what came of it. */
+export interface CacheReadRecord {
+  readonly gateway: string;
+  readonly process: number;
+  readonly namespace: string;
+  readonly key: string;
+  readonly level: CacheReadLevel;
+  readonly minRevision: number | null;
+  readonly invokedMs: number;
+  readonly answeredMs: number;
+  /** Of the gateway's clocks: a bound measured by a slow clock is short by that factor. */
+  readonly clockRate: number;
+  readonly outcome: CachedReadOutcome;
+  readonly value: string | null;
+}
+
+/** A gateway's cache: the real cached view and its driver, fed by the simulated feed, asking through the SDK's core. */
+export class SimulatedGateway {
+  readonly host: Host;
+  readonly reads: CacheReadRecord[] = [];
+  /** Errors after which the driver threw its view away: each is a bug. */
+  readonly rebuilds: unknown[] = [];
+  readonly #world: World;
+  readonly #cluster: Cluster;
+  readonly #keyCount: number;
+  readonly #sabotage: Sabotage;
+  #driver: CachedViewDriver | null = null;
+  #client: StoreClient | null = null;
+  #reading = false;
+
+  constructor(
+    world: World,
+    cluster: Cluster,
+    feed: SimulatedFeed,
+    host: Host,
+    options: { readonly keyCount: number; readonly sabotage: Sabotage },
+  ) {
+    this.#world = world;
+    this.#cluster = cluster;
+    this.#keyCount = options.keyCount;
+    this.#sabotage = options.sabotage;
+    this.host = host;
+    feed.subscribe(host, (bytes) => this.#driver?.receiveFeed(bytes));
+  }
+
+  get driver(): CachedViewDriver | null {
+    return this.#driver;
+  }
+
+  start(): void {
+    this.host.boot();
+    this.#client = connectStoreClient(this.#cluster, this.host, 'gateway');
+    this.#driver = new CachedViewDriver({
+      source: this.#client,
+      clock: this.host,
+      random: () => this.host.random.fraction(),
+      clusterId: CLUSTER_ID,
+      bytesMax: this.host.random.pick([2_000, 1_000_000]),
+      onRebuild: (error) => {
+        this.rebuilds.push(error);
+        this.#world.tell(`${this.host.name} rebuilds its cache: ${String(error)}`);
+      },
+    });
+    this.#driver.start();
+    if (this.#reading) this.#next();
+  }
+
+  crash(): void {
+    this.host.kill();
+    this.#driver = null;
+    this.#client = null;
+  }
+
+  startReading(): void {
+    this.#reading = true;
+    this.#next();
+  }
+  stopReading(): void {
+    this.#reading = false;
+  }
+
+  #next(): void {
+    const { random } = this.host;
+    this.host.setTimer(random.exponential(40), () => {
+      if (!this.#reading) return;
+      const namespace = random.chance(0.9) ? CACHED_NAMESPACE : STRICT_NAMESPACE;
+      const known = this.#driver?.watermark ?? null;
+      const minRevision = random.chance(0.1) && known !== null ? revision(known + random.below(3)) : null;
+      this.read(namespace, `key-${random.below(this.#keyCount)}`, this.#level(), minRevision);
+      this.#next();
+    });
+  }
+
+  #level(): CacheReadLevel {
+    const { random } = this.host;
+    const dice = random.below(10);
+    if (dice < 6) return { type: 'eventual' };
+    if (dice < 8) return { type: 'bounded', boundMs: 50 + random.below(2_000) };
+    return { type: 'linearizable' };
+  }
+
+  read(
+    namespace: string,
+    key: string,
+    level: CacheReadLevel,
+    minRevision: Revision | null = null,
+    done: (record: CacheReadRecord) => void = () => {},
+  ): void {
+    const driver = this.#driver;
+    if (driver === null) return;
+    const invokedMs = this.#world.nowMs;
+    const { process, clockRate, name } = this.host;
+    driver.read(
+      namespace,
+      key,
+      level,
+      (told) => {
+        const outcome = this.#sabotage.cacheAnswer?.(told) ?? told;
+        const entry = outcome.type === 'hit' ? outcome.entry : null;
+        const value = entry === null ? null : decodeText(entry.value);
+        const answeredMs = this.#world.nowMs;
+        const record: CacheReadRecord = {
+          gateway: name,
+          process,
+          namespace,
+          key,
+          level,
+          minRevision,
+          invokedMs,
+          answeredMs,
+          clockRate,
+          outcome,
+          value,
+        };
+        this.reads.push(record);
+        this.#world.tell(describeRead(record));
+        done(record);
+      },
+      minRevision,
+    );
+  }
+}
+
+export function describeRead(read: CacheReadRecord): string {
+  const { gateway, namespace, key, level, minRevision, outcome, value } = read;
+  const atLeast = minRevision === null ? '' : ` at least ${minRevision}`;
+  let told: string = outcome.type;
+  if (outcome.type === 'refused') told = outcome.code;
+  if (outcome.type === 'hit') {
+    told = `${value ?? 'nothing'} of ${outcome.entry?.revision ?? '-'} at ${outcome.revision}, staleness ${outcome.stalenessMs} ms`;
+  }
+  return `${gateway} reads ${namespace}/${key} ${level.type}${atLeast}: ${told}`;
+}

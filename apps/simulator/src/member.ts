@@ -1,0 +1,275 @@
+import { failure, type PeerState } from '@quorate/api';
+import { StateMachine, type StateMachineOptions } from '@quorate/kv';
+import { memberId, type MemberId, type Message } from '@quorate/raft';
+import { Replica, RequestHandler, type RequestPolicies } from '@quorate/replica';
+import { WalDamagedError, formatWal, openWal, type Disk, type Wal } from '@quorate/wal';
+import { SimulatedDisk } from '@quorate/wal/testing';
+import type { Checkers } from './checkers/checkers.js';
+import type { Host } from './host.js';
+import type { Sabotage } from './sabotage.js';
+import type { World } from './world.js';
+
+export const CLUSTER_ID = '00c0ffee00c0ffee';
+export const EPOCH = 1;
+export const TICK_MS = 100;
+export const ADMIN_TOKEN = 'simulated-admin-token';
+export const FEED_KEY = new Uint8Array(32).fill(7);
+const DIRECTORY = '/data';
+
+/** Thrown out of a disk operation: the machine stops in the middle of it. */
+class PowerCut extends Error {
+  override readonly name = 'PowerCut';
+}
+
+/** What a member needs of the cluster around it. */
+export interface Surroundings {
+  carry(message: Message): void;
+  peersOf(member: number): readonly PeerState[];
+  roleChanged(member: SimulatedMember): void;
+  applied(member: SimulatedMember): void;
+}
+
+export const POLICIES: RequestPolicies = {
+  authorize: (token) => (token === ADMIN_TOKEN ? { principal: 'admin' } : failure('UNAUTHENTICATED')),
+  decide: (machine) => ({ allowed: false, revision: machine.head, policies: [], reason: 'no policies here' }),
+  validateAccessChange: () => null,
+  feedKey: FEED_KEY,
+};
+
+/** One member: a host, a disk that can lose what was not synced, and the real replica on top of both. */
+export class SimulatedMember {
+  readonly id: MemberId;
+  readonly host: Host;
+  readonly disk: SimulatedDisk;
+  incarnation: string;
+  /** Its disk was wiped and formatted again: it is another machine now, and its peers must not listen to it. */
+  wiped = false;
+  /** A bit of its disk was flipped: it may refuse to start, for good. */
+  rotten = false;
+  /** A disk fault was injected into this process: it may end itself. */
+  diskFaulty = false;
+  replica: Replica | null = null;
+  handler: RequestHandler | null = null;
+  #onStopped: (() => void) | null = null;
+  readonly #world: World;
+  readonly #checkers: Checkers;
+  readonly #surroundings: Surroundings;
+  readonly #memberIds: readonly MemberId[];
+  readonly #sabotage: Sabotage;
+  readonly #segmentBytesMax: number;
+  readonly #stateMachine: StateMachineOptions;
+  readonly #electionTimeoutTicks: number;
+
+  constructor(
+    world: World,
+    host: Host,
+    options: {
+      readonly id: number;
+      readonly memberIds: readonly MemberId[];
+      readonly syncMeanMs: number;
+      readonly segmentBytesMax: number;
+      readonly stateMachine: StateMachineOptions;
+      readonly electionTimeoutTicks: number;
+      readonly checkers: Checkers;
+      readonly surroundings: Surroundings;
+      readonly sabotage: Sabotage;
+    },
+  ) {
+    this.id = memberId(options.id);
+    this.host = host;
+    this.#world = world;
+    this.#checkers = options.checkers;
+    this.#surroundings = options.surroundings;
+    this.#memberIds = options.memberIds;
+    this.#sabotage = options.sabotage;
+    this.#segmentBytesMax = options.segmentBytesMax;
+    this.#stateMachine = options.stateMachine;
+    this.#electionTimeoutTicks = options.electionTimeoutTicks;
+    const diskRandom = host.random.fork();
+    this.disk = new SimulatedDisk({
+      random: () => diskRandom.fraction(),
+      schedule: (task) => {
+        host.post(diskRandom.exponential(options.syncMeanMs), task);
+      },
+    });
+    this.incarnation = this.#drawIncarnation();
+    this.#format();
+    host.afterWork = () => this.#observe();
+    host.onError = (error) => {
+      if (!(error instanceof PowerCut)) throw error;
+      this.stop('power');
+    };
+  }
+
+  #drawIncarnation(): string {
+    const words = [this.host.random.uint32(), this.host.random.uint32()];
+    return words.map((word) => word.toString(16).padStart(8, '0')).join('');
+  }
+
+  #format(): void {
+    formatWal(this.disk, DIRECTORY, {
+      clusterId: CLUSTER_ID,
+      epoch: EPOCH,
+      memberId: this.id,
+      incarnation: this.incarnation,
+    });
+  }
+
+  /** Starts a new process on what the disk holds. */
+  start(): void {
+    this.host.boot();
+    this.diskFaulty = false;
+    const disk: Disk = this.#sabotage.disk?.(this.disk, this.host) ?? this.disk;
+    const opened = this.#open(disk);
+    if (opened === null) return;
+    const { wal, recovered } = opened;
+    if (recovered.tornBytes > 0) this.#world.mark('a torn tail was cut off');
+    this.#world.tell(
+      `member ${this.id} starts: term ${recovered.hardState.term}, ${recovered.entries.length} entries, commit ${recovered.hardState.commit}`,
+    );
+    if (!this.wiped) this.#checkers.recovered(this.id, recovered);
+    if (this.rotten) this.#world.mark('a member started in spite of a flipped bit');
+    const machine = new StateMachine(this.#stateMachine);
+    const process = this.host.process;
+    this.replica = new Replica(
+      {
+        self: this.id,
+        members: this.#memberIds,
+        clusterId: CLUSTER_ID,
+        epoch: EPOCH,
+        electionTimeoutTicks: this.#electionTimeoutTicks,
+      },
+      {
+        send: (message) => this.#send(message),
+        peers: () => this.#surroundings.peersOf(this.id),
+        defer: (task) => {
+          this.host.post(0, task);
+        },
+        random: () => this.host.random.fraction(),
+        wallClockMs: () => this.host.wallMs(),
+        monotonicMs: () => this.host.monotonicMs(),
+        fatal: (error) => this.#fatal(process, error),
+      },
+      this.#watched(wal),
+      recovered,
+      this.#sabotage.machine?.(machine, this.id) ?? machine,
+      {
+        roleChanged: () => this.#surroundings.roleChanged(this),
+        applied: () => this.#surroundings.applied(this),
+      },
+    );
+    const served = this.#sabotage.replica?.(this.replica, this.id) ?? this.replica;
+    this.handler = new RequestHandler(served, POLICIES);
+    this.#tickLater();
+  }
+
+  #open(disk: Disk): ReturnType<typeof openWal> | null {
+    try {
+      return openWal(disk, DIRECTORY, { segmentBytesMax: this.#segmentBytesMax });
+    } catch (error) {
+      if (!(error instanceof WalDamagedError) || !this.rotten) throw error;
+      this.#world.mark('a damaged log was refused');
+      this.#world.tell(`member ${this.id} does not start: ${error.message}`);
+      this.host.kill();
+      return null;
+    }
+  }
+
+  /** The log, with a look at everything that is handed to it. */
+  #watched(wal: Wal): Wal {
+    if (this.wiped) return wal;
+    const append = wal.append.bind(wal);
+    wal.append = (batch, onDurable) => {
+      const first = batch.entries[0];
+      const previousTerm = first === undefined ? 0 : (this.replica?.raft.termAt(first.index - 1) ?? 0);
+      this.#checkers.stored(this.id, batch.entries, previousTerm);
+      append(batch, onDurable);
+    };
+    return wal;
+  }
+
+  #tickLater(): void {
+    this.host.setTimer(TICK_MS, () => {
+      this.replica?.tick();
+      this.#tickLater();
+    });
+  }
+
+  #send(message: Message): void {
+    for (const sent of this.#sabotage.sent?.(message) ?? [message]) {
+      if (!this.wiped) this.#checkers.sent(this.id, message);
+      this.#surroundings.carry(sent);
+    }
+  }
+
+  #fatal(process: number, error: Error): void {
+    const cut = error.cause instanceof PowerCut;
+    if (cut) this.#world.mark('the power went in the middle of a disk operation');
+    if (!this.diskFaulty) {
+      this.#world.violation('no end without cause', `member ${this.id} ended itself: ${error.message}`);
+    }
+    if (!cut) this.#world.mark('a member ended itself after a disk fault');
+    this.#world.tell(`member ${this.id} ends: ${error.message}`);
+    // After the event in progress: the replica is still on the stack.
+    this.#world.schedule(0, () => {
+      if (this.host.process === process) this.stop(cut ? 'power' : 'process');
+    });
+  }
+
+  #observe(): void {
+    if (this.replica === null || this.wiped) return;
+    this.#checkers.observe({
+      id: this.id,
+      process: this.host.process,
+      raft: this.replica.raft,
+      machine: this.replica.machine,
+    });
+  }
+
+  /** The power goes at the n-th disk operation from now. */
+  cutPowerAfter(operations: number, stopped: () => void): void {
+    let left = operations;
+    this.diskFaulty = true;
+    this.#onStopped = stopped;
+    this.disk.onOperation = () => {
+      left -= 1;
+      if (left <= 0) throw new PowerCut('the power went');
+    };
+  }
+
+  /** The process dies, and with `power` the page cache with it. */
+  stop(what: 'process' | 'power'): void {
+    this.host.kill();
+    this.replica = null;
+    this.handler = null;
+    this.disk.onOperation = null;
+    if (what === 'power') this.disk.crash();
+    else this.disk.kill();
+    const stopped = this.#onStopped;
+    this.#onStopped = null;
+    stopped?.();
+  }
+
+  /** Lost for good, whatever the reason: not to be counted upon. */
+  get isLost(): boolean {
+    return this.wiped || this.rotten;
+  }
+
+  /** One bit, anywhere in its files, is no longer what was written. */
+  flipBit(): void {
+    const { random } = this.host;
+    const file = random.pick(this.disk.files());
+    if (file.size === 0) return;
+    this.rotten = true;
+    this.disk.flipBit(file.path, random.below(file.size), random.below(8));
+  }
+
+  /** All files are gone, and somebody formats the folder again: a new incarnation. */
+  wipe(): void {
+    for (const { path } of this.disk.files()) this.disk.remove(path);
+    this.disk.syncDirectory(DIRECTORY);
+    this.incarnation = this.#drawIncarnation();
+    this.wiped = true;
+    this.#format();
+  }
+}

@@ -1,0 +1,92 @@
+import type { StateMachineOptions } from '@quorate/kv';
+import type { NetworkParameters } from './network.js';
+import type { SeededRandom } from './random.js';
+import type { FeedParameters } from './simulated-feed.js';
+
+/** Means in milliseconds between faults of a kind. Infinity: this world has none of them. */
+export interface FaultRates {
+  readonly partition: number;
+  readonly leaderFall: number;
+  readonly crash: number;
+  readonly crashAll: number;
+  readonly freeze: number;
+  readonly clockJump: number;
+  readonly diskFault: number;
+  readonly wipe: number;
+  readonly bitFlip: number;
+  readonly feedOutage: number;
+  readonly gatewayCrash: number;
+}
+
+/** What kind of world a seed is. Each fault is absent from many worlds: always-on faults hide each other's bugs. */
+export interface SwarmParameters {
+  readonly memberCount: number;
+  readonly clientCount: number;
+  readonly gatewayCount: number;
+  readonly keyCount: number;
+  readonly faultPhaseMs: number;
+  readonly operationGapMs: number;
+  readonly network: NetworkParameters;
+  readonly feed: FeedParameters;
+  /** Small bounds make rare things common: forgotten registrations, compacted changes. The same for all members. */
+  readonly stateMachine: StateMachineOptions;
+  readonly syncMeanMs: number;
+  readonly clockRateSpread: number;
+  /** Short ones make for many elections. */
+  readonly electionTimeoutTicks: number;
+  readonly faults: FaultRates;
+}
+
+export interface SwarmLimits {
+  readonly faultPhaseMs: number;
+}
+
+export function drawSwarm(random: SeededRandom, limits: SwarmLimits): SwarmParameters {
+  const sometimes = (probability: number, low: number, high: number): number =>
+    random.chance(probability) ? random.between(low, high) : 0;
+  const every = (probability: number, low: number, high: number): number =>
+    random.chance(probability) ? random.between(low, high) : Infinity;
+  const memberCount = random.pick([1, 2, 3, 3, 3, 3, 3, 4, 5, 5, 5]);
+  return {
+    memberCount,
+    clientCount: 2 + random.below(4),
+    gatewayCount: random.below(3),
+    keyCount: 2 + random.below(5),
+    faultPhaseMs: limits.faultPhaseMs * random.between(0.5, 1.5),
+    operationGapMs: random.pick([10, 40, 100]),
+    network: {
+      delayMinMs: random.between(0.1, 2),
+      delayMeanMs: random.pick([0.5, 2, 10, 40]),
+      lossProbability: sometimes(0.5, 0, 0.3),
+      duplicateProbability: sometimes(0.5, 0, 0.3),
+      stragglerProbability: sometimes(0.5, 0, 0.1),
+      stragglerMeanMs: random.between(50, 1500),
+    },
+    feed: {
+      lossProbability: sometimes(0.6, 0, 0.5),
+      duplicateProbability: sometimes(0.6, 0, 0.5),
+      forgeryProbability: sometimes(0.5, 0, 0.2),
+      delayMeanMs: random.pick([1, 20, 200]),
+    },
+    stateMachine: {
+      ...(random.chance(0.3) ? { registrationsMax: 2 + random.below(4) } : {}),
+      ...(random.chance(0.3) ? { retainedChangesMin: 5 + random.below(50), retainedMs: 100 } : {}),
+    },
+    syncMeanMs: random.pick([0.1, 1, 5, 30]),
+    clockRateSpread: random.pick([0, 0.001, 0.05, 0.3]),
+    electionTimeoutTicks: random.pick([3, 5, 10, 10]),
+    faults: {
+      partition: every(0.6, 1_000, 6_000),
+      leaderFall: every(0.4, 700, 5_000),
+      crash: every(0.6, 800, 6_000),
+      crashAll: every(0.25, 4_000, 12_000),
+      freeze: every(0.4, 1_500, 8_000),
+      clockJump: every(0.3, 2_000, 8_000),
+      diskFault: every(0.4, 2_000, 8_000),
+      wipe: every(0.15, 5_000, 15_000),
+      bitFlip: every(0.15, 5_000, 15_000),
+      feedOutage: every(0.3, 2_000, 8_000),
+      gatewayCrash: every(0.3, 2_000, 8_000),
+    },
+  };
+}
