@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import type { LinkRole, StoreFailure, StoreRequest, StoreResponse } from '@quorate/api';
 import { failure } from '@quorate/api';
 import { ByteWriter, DecodeError, EncodeError } from '@quorate/kv';
@@ -65,6 +66,10 @@ export interface LinkConnectionOptions {
   readonly random?: () => number;
 }
 
+/** For so long after a loss, redials come quickly: one that is refused says that the peer's process is gone. */
+const GONE_WITHIN_MS = 250;
+const GONE_REDIAL_MS = 10;
+
 interface PendingRequest {
   readonly callback: (response: StoreResponse | LostResponse) => void;
   readonly forgetAtMs: number;
@@ -85,7 +90,8 @@ export class LinkConnection {
   #failures = 0;
   #retryTimer: NodeJS.Timeout | null = null;
   #sweepTimer: NodeJS.Timeout | null = null;
-  #redialAfterLoss = false;
+  /** When an open connection was lost, while it is not known whether the peer's process is gone. */
+  #lostAtMs: number | null = null;
   #lastRequestId = 0;
   #refusal: LinkRefusal | null = null;
   #raftDropped = 0;
@@ -216,6 +222,8 @@ export class LinkConnection {
     }, this.#timing.connectTimeoutMs);
     socket.on('error', (error: NodeJS.ErrnoException) => {
       clearTimeout(limit);
+      // From the handshake on the channel tells: a reset of an open link must not pass for a dial that failed.
+      if (attempt === this.#attempt && this.#channel !== null) return;
       this.#dialFailed(attempt, error.code === 'ECONNREFUSED');
     });
     socket.once('connect', () => {
@@ -310,7 +318,7 @@ export class LinkConnection {
     channel.authenticated();
     this.#failures = 0;
     this.#refusal = null;
-    this.#redialAfterLoss = false;
+    this.#lostAtMs = null;
     this.#sweepTimer = setInterval(() => this.#sweepDeadlines(), DEADLINE_SWEEP_MS);
     this.#enter('open');
   }
@@ -335,7 +343,7 @@ export class LinkConnection {
     if (!wasOpen) return this.#dialFailed(attempt);
     if (this.#sweepTimer !== null) clearInterval(this.#sweepTimer);
     this.#sweepTimer = null;
-    this.#redialAfterLoss = true;
+    this.#lostAtMs = performance.now();
     // Dial before anyone hears of the loss: a peer whose process is gone refuses at once.
     this.#dial();
     this.#loseAll();
@@ -343,6 +351,7 @@ export class LinkConnection {
 
   #dialFailed(attempt: number, connectionRefused = false): void {
     if (attempt !== this.#attempt || this.#state === 'closed') return;
+    assert(!this.open, 'an open link does not fail to dial');
     this.#attempt += 1;
     this.#channel = null;
     this.#addresses.failed();
@@ -351,10 +360,12 @@ export class LinkConnection {
     const wholeMs = Math.min(backoffMaxMs, backoffMinMs * 2 ** Math.min(this.#failures - 1, 16));
     // Half fixed, half random: members that lost each other at one moment do not come back in step.
     const delayMs = wholeMs / 2 + (wholeMs / 2) * (this.#options.random ?? Math.random)();
-    this.#retryTimer = setTimeout(() => this.#dial(), delayMs);
+    // A dying process closes its connections before its port: the first redials may be accepted and reset.
+    const wondering = this.#lostAtMs !== null && performance.now() - this.#lostAtMs < GONE_WITHIN_MS;
+    const gone = wondering && connectionRefused;
+    if (gone || !wondering) this.#lostAtMs = null;
+    this.#retryTimer = setTimeout(() => this.#dial(), wondering && !gone ? GONE_REDIAL_MS : delayMs);
     this.#enter('waiting');
-    const gone = this.#redialAfterLoss && connectionRefused;
-    this.#redialAfterLoss = false;
     if (gone) this.#options.onPeerGone?.();
   }
 

@@ -443,6 +443,33 @@ describe('peers that misbehave', () => {
     expect(onPeerGone).toHaveBeenCalledTimes(1);
   });
 
+  it('takes a reset of an open link for what it is: requests are lost at once, and the peer is found gone', async () => {
+    const server = await startServer({ onRequest: () => undefined });
+    const sockets: Socket[] = [];
+    const relay = createServer((socket) => {
+      const upstream = connect(server.port, '127.0.0.1');
+      for (const one of [socket, upstream]) one.on('error', () => undefined);
+      socket.pipe(upstream).pipe(socket);
+      sockets.push(socket);
+    });
+    await new Promise<void>((resolve) => relay.listen(0, '127.0.0.1', resolve));
+    const address = relay.address();
+    const port = typeof address === 'object' && address !== null ? address.port : 0;
+    const onPeerGone = vi.fn<() => void>();
+    const connection = dial(port, { onPeerGone });
+    await opened(connection);
+    let answer: StoreResponse | LostResponse | null = null;
+    connection.request({ type: 'status' }, 60_000, (response) => {
+      answer = response;
+    });
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    relay.close();
+    for (const socket of sockets) socket.resetAndDestroy();
+    // Long before its deadline of a minute.
+    await vi.waitFor(() => expect(answer).toEqual({ type: 'lost' }));
+    await vi.waitFor(() => expect(onPeerGone).toHaveBeenCalledTimes(1));
+  });
+
   const garbage: [string, Buffer][] = [
     ['HTTP', Buffer.from('GET / HTTP/1.1\r\nHost: x\r\n\r\n')],
     ['an oversized frame', Buffer.from([0xff, 0xff, 0xff, 0x7f, FRAME.hello, 0, 0, 0, 0])],

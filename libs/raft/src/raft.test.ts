@@ -170,6 +170,25 @@ describe('elections', () => {
   });
 });
 
+describe('a leader that is gone', () => {
+  it('[V9] followers that are told so elect another at once; a follower alone in the belief elects nobody', () => {
+    const cluster = new TestCluster(3);
+    cluster.elect(1);
+    expect(cluster.raft(3).forgetLeader(memberId(1))).toBe(true);
+    cluster.raft(3).campaign();
+    cluster.stabilize();
+    expect(cluster.raft(1).role).toBe('leader');
+    cluster.tickAll(1);
+    expect(cluster.raft(3).leader).toBe(1); // a heartbeat of the leader sets it right
+
+    for (const id of [2, 3]) cluster.raft(id).forgetLeader(memberId(1));
+    cluster.elect(2, [2, 3]);
+    expect(cluster.raft(2).role).toBe('leader');
+    expect(cluster.raft(2).term).toBe(2);
+    expect(cluster.raft(2).forgetLeader(memberId(2))).toBe(false);
+  });
+});
+
 describe('storage that stands still', () => {
   it('[V8] P22: a leader steps down, and nobody in that state campaigns', () => {
     const cluster = new TestCluster(3);

@@ -216,6 +216,17 @@ export class Raft {
     }
   }
 
+  /**
+   * The driver has evidence that the leader's process is gone: pre-votes and votes need not wait for the election timeout [V9]. Only the
+   * refusal of V4 is given up, so a wrong hint elects nobody: the others still refuse. Never to be combined with leases.
+   * Returns whether that was the leader.
+   */
+  forgetLeader(leader: MemberId): boolean {
+    if (this.#role !== 'follower' || this.#leader !== leader) return false;
+    this.#leader = null;
+    return true;
+  }
+
   /** Handles one message. A message that is not for this member, or from a stranger, is ignored. */
   step(message: Message): void {
     if (message.to !== this.self || !this.#peers.includes(message.from)) return;

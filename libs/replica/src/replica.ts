@@ -161,6 +161,21 @@ export class Replica {
   }
 
   /**
+   * The link to a peer was lost and an immediate reconnect was refused: its process is gone. Returns true when that peer was
+   * the leader; then call `campaignWithoutLeader` after a short random delay, so that not all followers campaign at once.
+   */
+  peerGone(peer: MemberId): boolean {
+    return !this.#stopped && this.raft.forgetLeader(peer);
+  }
+
+  /** Asks for an election, unless a leader is known meanwhile. */
+  campaignWithoutLeader(): void {
+    if (this.#stopped || this.raft.role !== 'follower' || this.raft.leader !== null) return;
+    this.raft.campaign();
+    this.#deferFlush();
+  }
+
+  /**
    * W2: proposes a command. The callback gets the state machine's result once the command is committed and applied here, or a failure:
    * effect none (surely not proposed) or OUTCOME_UNKNOWN (proposed; may still commit).
    */

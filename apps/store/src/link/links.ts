@@ -17,7 +17,13 @@ export interface LinksOptions extends OwnCluster {
 }
 
 /** Who takes what comes in. */
-export type LinkHandlers = Pick<LinkServerOptions, 'onRequest' | 'onRaftMessage' | 'onFeedSubscribe'>;
+export interface LinkHandlers extends Pick<
+  LinkServerOptions,
+  'onRequest' | 'onRaftMessage' | 'onFeedSubscribe'
+> {
+  /** An open link was lost and an immediate redial was refused: the peer's process is gone. */
+  readonly onPeerGone: (peer: number) => void;
+}
 
 /** All links of one member: the port that others dial, and a connection dialled to each peer. */
 export class Links {
@@ -30,7 +36,7 @@ export class Links {
   }
 
   /** Starts to listen and to dial. Throws StartError when the port cannot be had. */
-  async open(handlers: LinkHandlers): Promise<void> {
+  async open({ onPeerGone, ...handlers }: LinkHandlers): Promise<void> {
     const { cluster, self, secrets, host, plaintext, log } = this.#options;
     const identity = {
       clusterId: cluster.clusterId,
@@ -69,6 +75,7 @@ export class Links {
         from: own,
         // Not given, the link encrypts whatever leaves the machine.
         ...(plaintext ? { plaintext } : {}),
+        onPeerGone: () => onPeerGone(peer.id),
         onRefused: ({ code, message, byPeer }) =>
           log.warn(
             `${byPeer ? `member ${peer.id} refused the link` : `the link to member ${peer.id} was refused`}: ${message}`,

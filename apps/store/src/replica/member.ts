@@ -31,6 +31,9 @@ export interface MemberOptions extends OwnCluster {
   readonly answered?: (request: StoreRequest['type'], outcome: string) => void;
 }
 
+/** Followers that lose their leader together campaign apart, within this. */
+const CAMPAIGN_DELAY_MS_MAX = 50;
+
 /** The parts that exist while the member runs. */
 interface Running {
   readonly folder: OpenFolder;
@@ -104,6 +107,7 @@ export class Member {
           this.#take(running, caller.role, request, deadlineMs, respond),
         onRaftMessage: (message) => this.#guarded(() => running.replica.receive(message)),
         onFeedSubscribe: (subscriber) => running.feed.subscribe(subscriber),
+        onPeerGone: (peer) => this.#peerGone(running, peer),
       });
     } catch (error) {
       await this.stop();
@@ -129,6 +133,16 @@ export class Member {
     await running.nats?.close();
     await closeFolder(running.folder);
     this.#options.log.info('stopped');
+  }
+
+  /** Fast failover: a leader that was killed need not be waited for as one that is silent. */
+  #peerGone({ replica }: Running, peer: number): void {
+    if (!replica.peerGone(memberId(peer))) return;
+    this.#options.log.info(`member ${peer}, the leader, is gone`);
+    setTimeout(
+      () => this.#guarded(() => replica.campaignWithoutLeader()),
+      Math.random() * CAMPAIGN_DELAY_MS_MAX,
+    );
   }
 
   #wire(folder: OpenFolder, natsLoginOrNull: NatsLogin | null): Running {
