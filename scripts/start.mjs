@@ -1,5 +1,6 @@
 // `npm start`: installs and compiles what is missing, then hands over to `quorate dev` with the same arguments.
 import { spawn } from 'node:child_process';
+import { constants } from 'node:os';
 import { join } from 'node:path';
 import { build, install, requireNode, root } from './setup.mjs';
 
@@ -20,4 +21,4 @@ if (process.env.npm_lifecycle_event !== undefined) {
     if (process.ppid !== shell) dev.kill('SIGTERM');
   }, 250).unref();
 }
-dev.on('exit', (code, signal) => process.exit(code ?? (signal === null ? 1 : 0)));
+dev.on('exit', (code, signal) => process.exit(code ?? 128 + constants.signals[signal]));

@@ -279,7 +279,8 @@ class DevRun {
 
   async stop(): Promise<void> {
     if (this.#returns !== null) clearInterval(this.#returns);
-    await this.#processes.stopAll();
+    // The gateway first: what it has under way is still answered.
+    await this.#processes.stopAll('gateway');
   }
 
   #log(name: string): string {

@@ -21,7 +21,8 @@ export interface NatsPasswords {
 /**
  * The configuration of a NATS server for one cluster. Three users: members publish the feed, gateways take the feed
  * and answer API requests, clients send API requests. Nobody but a member can publish on a feed subject, and the
- * feed is signed besides.
+ * feed is signed besides. All end clients share one user, so whoever has its password can read the replies of others: it is
+ * for those who may read everything, and tokens decide the rest.
  */
 export function natsConfig(
   clusterId: string,
@@ -38,11 +39,11 @@ authorization {
   users = [
     {
       user: "member", password: "${passwords.member}"
-      permissions: { publish: { allow: ["quorate.>"] }, subscribe: { allow: ["quorate.>", "_INBOX.>"] } }
+      permissions: { publish: { allow: ["quorate.>"] }, subscribe: { allow: ["quorate.>"] } }
     }
     {
       user: "gateway", password: "${passwords.gateway}"
-      permissions: { publish: { allow: ["_INBOX.>"] }, subscribe: { allow: ["${all}", "_INBOX.>"] } }
+      permissions: { publish: { allow: ["_INBOX.>"] }, subscribe: { allow: ["${all}"] } }
     }
     {
       user: "client", password: "${passwords.client}"

@@ -87,14 +87,17 @@ export class Processes {
     return child.pid ?? 0;
   }
 
-  /** Ends everything: asks first, kills what has not ended after ten seconds. */
-  async stopAll(): Promise<void> {
+  /** Ends everything, `first` before the others: asks, and kills what has not ended after ten seconds. */
+  async stopAll(first: string): Promise<void> {
     this.#stopping = true;
     const running = [...this.#running.values()];
-    for (const { child } of running) child.kill('SIGTERM');
+    const front = this.#running.get(first);
+    front?.child.kill('SIGTERM');
     const timer = setTimeout(() => {
       for (const { child } of this.#running.values()) child.kill('SIGKILL');
     }, STOP_TIMEOUT_MS);
+    await front?.exited;
+    for (const { child } of this.#running.values()) child.kill('SIGTERM');
     await Promise.all(running.map(({ exited }) => exited));
     clearTimeout(timer);
   }

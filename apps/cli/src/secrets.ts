@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { chmod, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, open, readFile, rename } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 
 /** Where the secrets of a cluster lie. Members and gateways get a folder each, so that a gateway holds no member's key. */
 export interface SecretPaths {
@@ -37,18 +37,39 @@ export async function readIfPresent(path: string): Promise<string | null> {
   }
 }
 
-/** Writes a file that only its owner may read, whatever the umask. It appears whole or not at all. */
+/**
+ * Writes a file that only its owner may read, whatever the umask. It appears whole or not at all, and it is durable (P19): logs are
+ * written on the strength of these files, and a power loss must not leave the logs without them.
+ */
 export async function writeSecret(path: string, text: string): Promise<void> {
   const partial = `${path}.partial`;
-  await writeFile(partial, text, { mode: 0o600 });
-  await chmod(partial, 0o600);
-  await rename(partial, path);
+  const file = await open(partial, 'w', 0o600);
+  try {
+    await file.chmod(0o600);
+    await file.writeFile(text);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await renameDurably(partial, path);
+}
+
+/** Renames within a folder, and makes the new name durable. */
+export async function renameDurably(from: string, to: string): Promise<void> {
+  await rename(from, to);
+  const folder = await open(dirname(to), 'r');
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
 }
 
 /** Returns the file's text, or writes what `make` returns. A secret, once made, stays. */
 export async function keepOrMake(path: string, make: () => string): Promise<{ text: string; made: boolean }> {
   const kept = await readIfPresent(path);
-  if (kept !== null) return { text: kept.trim(), made: false };
+  // An empty file is what an interrupted copy leaves: it never was a secret.
+  if (kept !== null && kept.trim() !== '') return { text: kept.trim(), made: false };
   const text = make();
   await writeSecret(path, text);
   return { text, made: true };

@@ -1,12 +1,12 @@
 import { spawn } from 'node:child_process';
-import { readFile, readdir, rename } from 'node:fs/promises';
+import { readFile, readdir } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { ClusterFile } from '@quorate/api';
 import { clusterFileText, newCluster, readClusterFile, sameMembers } from './cluster-file.js';
 import type { PlannedMember } from './cluster-file.js';
 import { CommandError } from './command-error.js';
-import { prepareSecrets, readIfPresent, secretPaths, writeSecret } from './secrets.js';
+import { prepareSecrets, readIfPresent, renameDurably, secretPaths, writeSecret } from './secrets.js';
 
 export interface SetUp {
   readonly cluster: ClusterFile;
@@ -46,8 +46,9 @@ export async function setUpCluster(
     await writeSecret(preparing, clusterFileText(cluster));
   }
   await Promise.all([...dataFolders].map(([id, dataFolder]) => formatMember(id, preparing, dataFolder)));
+  // First the name that ends the set-up: while it is missing no member may be able to start.
+  await renameDurably(preparing, path);
   await giveClusterFile(folder, cluster);
-  await rename(preparing, path);
   return { cluster, created: true };
 }
 

@@ -93,12 +93,18 @@ export class Channel {
     return true;
   }
 
-  /** Sends what is queued, then closes in order. */
+  /** Sends one last frame and what is queued, then closes in order. */
   finish(type: number, payload: Uint8Array, reason: string): void {
     if (this.#closed) return;
     this.send(type, 0, payload);
+    this.drain(reason);
+  }
+
+  /** Sends what is queued, then closes in order. */
+  drain(reason: string): void {
+    if (this.#closed) return;
     this.#flush();
-    // The peer must get this last frame, so no reset: half-close, and let `end` or a short time limit do the rest.
+    // The peer must get the last frames, so no reset: half-close, and let `end` or a short time limit do the rest.
     this.#shut(reason);
     this.#socket.end();
     const limit = setTimeout(() => this.#socket.destroy(), this.#options.timing.pingIntervalMs);

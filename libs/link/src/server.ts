@@ -30,6 +30,7 @@ import { serverTlsOptions } from './tls.js';
 const REQUESTS_IN_FLIGHT_MAX = 4_096;
 const UNAUTHENTICATED_MAX = 64;
 const CONNECTIONS_MAX = 2_048;
+const CONNECTIONS_OF_ROLE_MAX: Record<LinkRole, number> = { member: 64, gateway: 256, client: 1_024 };
 /** A request that its owner never answered is forgotten this long after its deadline. */
 const FORGET_AFTER_MS = 1_000;
 const FORGET_INTERVAL_MS = 1_000;
@@ -151,10 +152,10 @@ export class LinkServer {
     });
   }
 
-  /** Closes every connection; requests under way get no answer from here. */
+  /** Sends the answers that are ready and closes every connection; requests still under way get none. */
   close(): Promise<void> {
     for (const socket of this.#unauthenticated.keys()) socket.destroy();
-    for (const connection of this.#connections) connection.close('the member is shutting down');
+    for (const connection of this.#connections) connection.drain('the member is shutting down');
     return new Promise((resolve) => {
       this.#server.close(() => resolve());
     });
@@ -207,6 +208,10 @@ export class LinkServer {
       onRefusal: (refusal) => this.#noteRefused(refusal, remoteAddress),
       onOpen: () => {
         this.#releaseByPort(socket);
+        if (!this.#hasRoomFor(connection.caller.role)) {
+          connection.close(`too many connections of role ${connection.caller.role}`);
+          return;
+        }
         this.#connections.add(connection);
       },
       onClosed: () => this.#connections.delete(connection),
@@ -214,6 +219,13 @@ export class LinkServer {
         this.#raftMisaddressed += 1;
       },
     });
+  }
+
+  /** Members always fit: neither gateways nor clients may use up what the cluster itself needs. */
+  #hasRoomFor(role: LinkRole): boolean {
+    let held = 0;
+    for (const { caller } of this.#connections) if (caller.role === role) held += 1;
+    return held < CONNECTIONS_OF_ROLE_MAX[role];
   }
 
   /** A TLS socket is another object than the connection under it: the pair of remote port and address is the same. */
@@ -275,6 +287,10 @@ class AcceptedConnection {
 
   close(reason: string): void {
     this.#channel.close(reason);
+  }
+
+  drain(reason: string): void {
+    this.#channel.drain(reason);
   }
 
   #onClose(): void {

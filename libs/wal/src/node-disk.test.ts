@@ -43,8 +43,10 @@ describe('NodeDisk', () => {
     );
     for (const part of [entries.slice(0, 17), entries.slice(17)]) {
       const { wal } = openWal(disk, folder, { segmentBytesMax: 2000 });
-      const durable = part.map((one) => append(wal, { hardState: hardState(1, 3, 0), entries: [one] }));
-      await Promise.all(durable);
+      for (let at = 0; at < part.length; at += 5) {
+        const group = part.slice(at, at + 5);
+        await Promise.all(group.map((one) => append(wal, { hardState: hardState(1, 3, 0), entries: [one] })));
+      }
       expect(wal.stats.syncs).toBeLessThan(part.length);
       expect(await close(wal)).toBeNull();
     }

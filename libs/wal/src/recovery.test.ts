@@ -226,8 +226,8 @@ describe('P21: a valid record in the wrong place', () => {
         // Segment 2 in which the first entries stand at the very offsets at which they stand in segment 1.
         const { wal } = openWal(machine.disk, DIRECTORY, { segmentBytesMax: 65 });
         wal.append({ hardState: null, entries: [entry(1, 1, 'other')] }, () => {});
-        wal.append({ hardState: null, entries: [entry(2, 1, 'other')] }, () => {});
         machine.runAll();
+        wal.append({ hardState: null, entries: [entry(2, 1, 'other')] }, () => {});
       }
       const header = machine.disk.readFile(`${DIRECTORY}/0000000${other.segmentNumber}.wal`);
       const mixed = Buffer.concat([header.slice(0, SEGMENT_HEADER_BYTES), bytes.slice(SEGMENT_HEADER_BYTES)]);

@@ -220,9 +220,10 @@ export class Wal {
     assert(bytesTotal <= BATCH_BYTES_MAX, `batch too large: ${bytesTotal} bytes`);
     if (bytesTotal === 0) return;
     try {
-      if (this.#offset > SEGMENT_HEADER_BYTES && this.#offset + bytesTotal > this.#segmentBytesMax) {
-        this.#startSegment();
-      }
+      // P20: an error is reported to one fsync only. Beside one in flight the rotation's own could hide its failure, so that
+      // waits for its end; the segment may outgrow its bound meanwhile.
+      const isFull = this.#offset > SEGMENT_HEADER_BYTES && this.#offset + bytesTotal > this.#segmentBytesMax;
+      if (isFull && !this.#syncInFlight) this.#startSegment();
       const writer = new RecordWriter(bytesTotal, this.#segmentChecksum, this.#offset, this.#syncedOffset);
       // The term comes before the entries of that term: a log must never recover with entries from its future.
       if (batch.hardState !== null) writer.hardState(batch.hardState);
@@ -257,6 +258,15 @@ export class Wal {
     this.#markedOffset = SEGMENT_HEADER_BYTES;
   }
 
+  #rotateIfFull(): void {
+    if (this.#offset < this.#segmentBytesMax) return;
+    try {
+      this.#startSegment();
+    } catch (error) {
+      this.#fail('write', error);
+    }
+  }
+
   #startSync(): void {
     if (this.#syncInFlight || this.#failure !== null) return;
     if (!this.#waiting.some((batch) => batch.sync)) return;
@@ -284,6 +294,7 @@ export class Wal {
     if (segmentNumber === this.#segmentNumber) this.#syncedOffset = offset;
     const covered = this.#waiting.findIndex((batch) => batch.sequence > sequence);
     const durable = this.#waiting.splice(0, covered === -1 ? this.#waiting.length : covered);
+    this.#rotateIfFull();
     // The next fsync starts before the callbacks run: the disk works while the caller does.
     this.#startSync();
     this.#delivering = true;

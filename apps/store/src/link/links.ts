@@ -25,10 +25,14 @@ export interface LinkHandlers extends Pick<
   readonly onPeerGone: (peer: number) => void;
 }
 
+const REFUSAL_LOG_INTERVAL_MS = 10_000;
+const REFUSALS_REMEMBERED_MAX = 64;
+
 /** All links of one member: the port that others dial, and a connection dialled to each peer. */
 export class Links {
   readonly #options: LinksOptions;
   readonly #connections = new Map<number, LinkConnection>();
+  readonly #refusals = new Map<string, { readonly loggedMs: number; suppressed: number }>();
   #server: LinkServer | null = null;
 
   constructor(options: LinksOptions) {
@@ -54,8 +58,7 @@ export class Links {
       members: cluster.members,
       keys: { member: secrets.memberKey, gateway: secrets.gatewayKey, client: secrets.clientKey },
       plaintext,
-      onRefused: ({ code, message }, remoteAddress) =>
-        log.warn(`refused a connection: ${message}`, { code, remoteAddress }),
+      onRefused: ({ code, message }, remoteAddress) => this.#logRefusal(code, message, remoteAddress),
     });
     try {
       await server.listen(host, self.linkPort);
@@ -89,6 +92,20 @@ export class Links {
       );
       this.#connections.set(peer.id, connection);
     }
+  }
+
+  /** Whoever can reach the port can cause refusals: the same one is logged once in a while, with how often it came. */
+  #logRefusal(code: string, message: string, remoteAddress: string): void {
+    const nowMs = performance.now();
+    const last = this.#refusals.get(message);
+    if (last !== undefined && nowMs - last.loggedMs < REFUSAL_LOG_INTERVAL_MS) {
+      last.suppressed += 1;
+      return;
+    }
+    if (this.#refusals.size >= REFUSALS_REMEMBERED_MAX) this.#refusals.clear();
+    this.#refusals.set(message, { loggedMs: nowMs, suppressed: 0 });
+    const suppressed = last?.suppressed ?? 0;
+    this.#options.log.warn(`refused a connection: ${message}`, { code, remoteAddress, suppressed });
   }
 
   /** Sends a Raft message, or drops it when there is no connection: Raft repeats what matters. */

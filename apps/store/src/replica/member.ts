@@ -106,7 +106,7 @@ export class Member {
         onRequest: (caller, request, deadlineMs, respond) =>
           this.#take(running, caller.role, request, deadlineMs, respond),
         onRaftMessage: (message) => this.#guarded(() => running.replica.receive(message)),
-        onFeedSubscribe: (subscriber) => running.feed.subscribe(subscriber),
+        onFeedSubscribe: (subscriber) => this.#guarded(() => running.feed.subscribe(subscriber)),
         onPeerGone: (peer) => this.#peerGone(running, peer),
       });
     } catch (error) {
