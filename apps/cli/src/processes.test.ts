@@ -45,7 +45,7 @@ describe('processes', () => {
     const processes = new Processes(join(folder, 'logs'), (exit) => exits.push(exit));
     const pids = [await processes.start(node('one', RUNS_ON)), await processes.start(node('two', RUNS_ON))];
     expect(pids.every(isAlive)).toBe(true);
-    await processes.stopAll();
+    await processes.stopAll('none');
     expect(pids.some(isAlive)).toBe(false);
     expect(exits).toEqual([]);
   });
@@ -54,7 +54,7 @@ describe('processes', () => {
     const processes = new Processes(join(folder, 'logs'), (exit) => exits.push(exit));
     const missing = { ...node('none', ''), command: join(folder, 'no-such-program') };
     await expect(processes.start(missing)).rejects.toThrow('ENOENT');
-    await processes.stopAll();
+    await processes.stopAll('none');
   });
 
   it('only the words since the start count', async () => {
