@@ -39,6 +39,12 @@ export const ROOMS: readonly Room[] = [
     mayImport: ['@quorate/kv', '@cedar-policy/cedar-wasm', 'node:assert/strict'],
     pure: true,
   },
+  // Loads the WebAssembly instance, and another one when it has failed.
+  {
+    path: 'libs/access/src/cedar.ts',
+    mayImport: ['@cedar-policy/cedar-wasm', 'node:module', 'node:v8'],
+    pure: true,
+  },
   { path: 'libs/api/src', mayImport: ['@quorate/kv', 'node:crypto', 'zod'], pure: false },
   {
     path: 'libs/wal/src',

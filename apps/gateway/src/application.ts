@@ -1,7 +1,10 @@
 import type { MicroserviceOptions } from '@nestjs/microservices';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import { SECRETS, type Secrets } from './configuration/secrets.js';
+import { refuseByHead } from './http/early-refusal.js';
 import { NATS_SERVER, type QuorateNatsServer } from './messages/quorate-nats-server.js';
 import { GatewayMetrics } from './metrics/gateway-metrics.js';
+import { ConsistencyTokens } from './store/consistency-tokens.js';
 
 /** What `NestFactory.create` is called with, besides the module and the adapter. */
 export const APPLICATION_OPTIONS = {
@@ -11,12 +14,15 @@ export const APPLICATION_OPTIONS = {
   abortOnError: false,
 } as const;
 
-/** Makes the application ready to answer: initialises it and counts every request at its end. */
+/** Makes the application ready to answer: refuses early what it can, and counts every request at its end. */
 export async function initApplication(app: NestFastifyApplication): Promise<void> {
   const metrics = app.get(GatewayMetrics, { strict: false });
+  const { adminTokenHash } = app.get<Secrets>(SECRETS, { strict: false });
+  const tokens = app.get(ConsistencyTokens, { strict: false });
   app
     .getHttpAdapter()
     .getInstance()
+    .addHook('onRequest', async (request) => refuseByHead(request, adminTokenHash, tokens))
     .addHook('onResponse', (request, reply, done) => {
       const route = request.is404 ? 'unknown' : (request.routeOptions.url ?? 'unknown');
       metrics.recordRequest('http', route, reply.statusCode, reply.elapsedTime / 1000);

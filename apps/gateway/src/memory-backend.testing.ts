@@ -129,7 +129,8 @@ export class MemoryBackend implements Backend {
     const currentState = (): ViewStatus['state'] => this.state;
     return {
       read: async (read) => this.outcome?.(read) ?? this.#readView(read),
-      ownWrite: (namespace, key, at) => void this.ownWrites.push(`${namespace}/${key}@${at}`),
+      ownWrite: (namespace, key, at) =>
+        void this.ownWrites.push(`${namespace}${key === null ? '' : `/${key}`}@${at}`),
       get state() {
         return currentState();
       },

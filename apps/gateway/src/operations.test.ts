@@ -1,7 +1,15 @@
-import { clusterAnswerSchema } from '@quorate/api';
+import { clusterAnswerSchema, encodeConsistencyToken } from '@quorate/api';
+import { revision } from '@quorate/kv';
 import type { InjectOptions, LightMyRequestResponse } from 'fastify';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { ADMIN_TOKEN, startTestGateway, testVariables, type TestGateway } from './test-gateway.testing.js';
+import {
+  ADMIN_TOKEN,
+  CLUSTER_ID,
+  TOKEN_KEY,
+  startTestGateway,
+  testVariables,
+  type TestGateway,
+} from './test-gateway.testing.js';
 
 let gateway: TestGateway;
 beforeEach(async () => {
@@ -39,6 +47,13 @@ describe('namespaces', () => {
     });
     expect((await send({ url: '/v1/namespaces' })).json().namespaces).toHaveLength(3);
   });
+
+  it('are told to the view when this gateway created or deleted them', async () => {
+    await sendJson('PUT', '/v1/namespaces/shop', '{"kind":"cached"}');
+    await send({ method: 'DELETE', url: '/v1/namespaces/shop' });
+    await send({ method: 'DELETE', url: '/v1/namespaces/shop' });
+    expect(gateway.backend.ownWrites).toEqual(['shop@4', 'shop@5']);
+  });
 });
 
 describe('access', () => {
@@ -57,6 +72,23 @@ describe('access', () => {
     expect(denied.json()).toMatchObject({ allowed: false });
     gateway.backend.storeFailure = 'NO_QUORUM';
     expect((await sendJson('POST', '/v1/access/check', check('alice'))).statusCode).toBe(503);
+  });
+
+  it('measures a check in bytes, and says the limit', async () => {
+    const check = (principal: string, text: string): string =>
+      JSON.stringify({
+        principal: { type: 'User', id: principal },
+        action: 'read',
+        resource: { type: 'Page', id: principal },
+        context: { text },
+      });
+    const send48KiB = await sendJson('POST', '/v1/access/check', check('alice', 'x'.repeat(48 * 1024 - 11)));
+    expect(send48KiB.json()).toMatchObject({ allowed: true });
+    const wide = await sendJson('POST', '/v1/access/check', check('alice', 'ü'.repeat(25 * 1024)));
+    expect(wide.statusCode).toBe(400);
+    expect(wide.json()).toMatchObject({ code: 'INVALID_REQUEST', field: 'context' });
+    expect(wide.json().detail).toContain('48 KiB');
+    expect(gateway.backend.calls).toEqual(['check']);
   });
 
   it('takes the text of a policy in each of its three forms', async () => {
@@ -93,6 +125,52 @@ describe('access', () => {
     );
     expect((await send({ method: 'DELETE', url })).statusCode).toBe(200);
   });
+});
+
+describe('what a caller has seen', () => {
+  const READS = [
+    '/v1/namespaces',
+    '/v1/namespaces/limits',
+    '/v1/namespaces/lost',
+    '/v1/namespaces/lost/entries',
+    '/v1/namespaces/lost/entries/a',
+    '/v1/namespaces/limits/entries',
+    '/v1/access/policies/lost',
+    '/v1/access/entities/User/lost',
+  ];
+  const seen = (at: number): Record<string, string> => ({
+    'consistency-token': encodeConsistencyToken(TOKEN_KEY, {
+      clusterId: CLUSTER_ID,
+      epoch: 1,
+      revision: revision(at),
+    }),
+  });
+
+  it.each(READS)('%s: TOKEN_AHEAD when it is more than the store has, found or not', async (url) => {
+    expect((await send({ url, headers: seen(99) })).json()).toMatchObject({ code: 'TOKEN_AHEAD', head: 3 });
+    expect((await send({ url, headers: seen(3) })).body).not.toContain('TOKEN_AHEAD');
+  });
+
+  it('is compared with the head of a decision too', async () => {
+    const payload = JSON.stringify({
+      principal: { type: 'User', id: 'alice' },
+      action: 'read',
+      resource: { type: 'Page', id: 'home' },
+    });
+    const headers = { 'content-type': 'application/json', ...seen(99) };
+    const response = await send({ method: 'POST', url: '/v1/access/check', headers, payload });
+    expect(response.json()).toMatchObject({ code: 'TOKEN_AHEAD' });
+  });
+
+  it.each(['NO_QUORUM', 'STORE_UNREACHABLE', 'TIMED_OUT', 'OUTCOME_UNKNOWN', 'INTERNAL'] as const)(
+    '%s proves no head',
+    async (code) => {
+      gateway.backend.storeFailure = code;
+      for (const url of READS) {
+        expect((await send({ url, headers: seen(99) })).json()).toMatchObject({ code });
+      }
+    },
+  );
 });
 
 describe('cluster, health and metrics', () => {

@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { request as httpRequest } from 'node:http';
 import { encodeConsistencyToken } from '@quorate/api';
 import { revision } from '@quorate/kv';
 import type { InjectOptions } from 'fastify';
@@ -150,6 +152,18 @@ const BAD_INPUTS: readonly BadInput[] = [
     { method: 'PUT', url: ENTRY, headers: { ...json, 'idempotency-key': 'k'.repeat(256) }, payload: '1' },
   ],
   [
+    'an idempotency key of too many bytes',
+    'INVALID_REQUEST',
+    400,
+    { method: 'PUT', url: ENTRY, headers: { ...json, 'idempotency-key': 'ü'.repeat(128) }, payload: '1' },
+  ],
+  [
+    'an idempotency key with a tab',
+    'INVALID_REQUEST',
+    400,
+    { method: 'PUT', url: ENTRY, headers: { ...json, 'idempotency-key': 'a\tb' }, payload: '1' },
+  ],
+  [
     'an empty idempotency key',
     'INVALID_REQUEST',
     400,
@@ -250,6 +264,72 @@ describe('bad input', () => {
     expect(response.statusCode).toBe(status);
     expect(response.headers['content-type']).toContain('application/problem+json');
     expect(response.headers['cache-control']).toBe('no-store');
+  });
+
+  it.each([
+    ['GET', '/v1/namespaces'],
+    ['GET', '/v1/namespaces/content'],
+    ['PUT', '/v1/namespaces/content'],
+    ['DELETE', '/v1/namespaces/content'],
+    ['POST', '/v1/access/check'],
+    ['GET', '/v1/access/policies/p1'],
+    ['PUT', '/v1/access/policies/p1'],
+    ['DELETE', '/v1/access/entities/User/alice'],
+    ['GET', '/v1/cluster'],
+  ] as const)('in the head is refused by %s %s too', async (method, url) => {
+    const authorization = `Bearer ${ADMIN_TOKEN}`;
+    const callsBefore = gateway.backend.calls.length;
+    for (const [headers, code] of [
+      [{ 'consistency-token': forged }, 'INVALID_CONSISTENCY_TOKEN'],
+      [{ 'read-consistency': 'weak' }, 'UNKNOWN_READ_CONSISTENCY'],
+    ] as const) {
+      const response = await gateway.app.inject({ method, url, headers: { authorization, ...headers } });
+      expect(response.statusCode).toBe(400);
+      expect(response.json()).toMatchObject({ code });
+    }
+    expect(gateway.backend.calls).toHaveLength(callsBefore);
+  });
+
+  it.each([
+    [
+      'POST',
+      '/v1/access/check',
+      '{"principal":{"type":"U","id":"a"},"action":"r","resource":',
+      '{"type":"U","id":"a"},"context":',
+    ],
+    ['PUT', '/v1/access/entities/User/alice', '{', '"attrs":'],
+    ['PUT', '/v1/namespaces/new', '{', '"kind":'],
+  ] as const)('is refused by %s %s however deep it is nested', async (method, url, head, member) => {
+    const payload = `${head}${member}${'{"a":'.repeat(50_000)}1${'}'.repeat(50_000)}}`;
+    const headers = { authorization: `Bearer ${ADMIN_TOKEN}`, ...json };
+    const response = await gateway.app.inject({ method, url, headers, payload });
+    expect(response.json()).toMatchObject({ code: 'INVALID_REQUEST', status: 400 });
+  });
+
+  it('is refused before the body is read, when there is no valid token', async () => {
+    for (const headers of [{}, { authorization: 'Bearer wrong' }]) {
+      const response = await gateway.app.inject({
+        method: 'PUT',
+        url: ENTRY,
+        headers: { 'content-type': 'application/xml', ...headers },
+        payload: 'x'.repeat(600 * 1024),
+      });
+      expect(response.statusCode).toBe(401);
+      expect(response.headers).toMatchObject({ 'cache-control': 'no-store', 'www-authenticate': 'Bearer' });
+      expect(response.json()).toMatchObject({ code: 'UNAUTHENTICATED' });
+    }
+  });
+
+  it('does not hold up the answer to a caller without a token: his body need not arrive', async () => {
+    await gateway.app.listen(0, '127.0.0.1');
+    const request = httpRequest((await gateway.app.getUrl()) + ENTRY, {
+      method: 'PUT',
+      headers: { 'content-type': 'application/json', 'content-length': 1000 },
+    });
+    request.flushHeaders();
+    const [response]: { statusCode?: number }[] = await once(request, 'response');
+    expect(response?.statusCode).toBe(401);
+    request.destroy();
   });
 
   it('is told apart from good input', async () => {

@@ -1,10 +1,12 @@
-import * as cedar from '@cedar-policy/cedar-wasm/nodejs';
+import type * as cedar from '@cedar-policy/cedar-wasm/nodejs';
 import type { Entry, Revision } from '@quorate/kv';
+import { cedarGeneration, useCedar } from './cedar.js';
 import { showEntity } from './entities.js';
-import { entityReference, inspectJson } from './json.js';
+import { clip, entityReference, inspectJson } from './json.js';
 import { entityKey, parseAccessKey } from './keys.js';
 import { REMEMBERED_DECISIONS_MAX } from './limits.js';
 import { cedarMessage, entitiesNamedBy, policyText } from './policies.js';
+import { policyShape } from './policy-shape.js';
 import { collectSlice } from './slice.js';
 import type { AccessSnapshot, CheckRequest, Decision, EntityReference } from './types.js';
 
@@ -12,6 +14,8 @@ import type { AccessSnapshot, CheckRequest, Decision, EntityReference } from './
 // several members in one thread (the simulator) take turns: each parses again when another one was in between.
 const POLICY_SET_ID = 'quorate-access';
 let policySetHolder: PreparedPolicies | null = null;
+// The instance of Cedar that holds them.
+let policySetGeneration = -1;
 
 interface PreparedPolicies {
   readonly entries: readonly Entry[];
@@ -59,8 +63,7 @@ export class AccessEngine {
       this.#decisions.set(memo, decision);
       return decision;
     } catch (error) {
-      // Cedar runs in WebAssembly: a trap there must not let anyone in. Forget what it may have held.
-      policySetHolder = null;
+      // A trap in Cedar must not let anyone in. What it held parsed went with the instance, see useCedar.
       const message = error instanceof Error ? error.message : String(error);
       return denial(revision, `denied: the check could not be evaluated: ${message}`);
     }
@@ -77,9 +80,11 @@ export class AccessEngine {
       this.#prepared = prepared;
       this.#revision = snapshot.revision;
     }
-    if (policySetHolder === prepared || prepared.fault !== null) return prepared;
+    if (prepared.fault !== null) return prepared;
+    if (policySetHolder === prepared && policySetGeneration === cedarGeneration()) return prepared;
     policySetHolder = null;
-    const parsed = cedar.preparsePolicySet(POLICY_SET_ID, { staticPolicies: prepared.texts });
+    const staticPolicies = prepared.texts;
+    const parsed = useCedar((instance) => instance.preparsePolicySet(POLICY_SET_ID, { staticPolicies }));
     if (parsed.type === 'failure') {
       this.#prepared = {
         ...prepared,
@@ -88,6 +93,7 @@ export class AccessEngine {
       return this.#prepared;
     }
     policySetHolder = prepared;
+    policySetGeneration = cedarGeneration();
     return prepared;
   }
 }
@@ -110,6 +116,11 @@ function readPolicies(entries: readonly Entry[]): PreparedPolicies {
     }
     let references = namedByEntry.get(entry);
     if (references === undefined) {
+      // Validated before it was stored, unless by an older release: a trap at each check would be a way to stall.
+      const { fault } = policyShape(text);
+      if (fault !== null) {
+        return { entries, texts: {}, named: [], fault: `policy ${key.id} cannot be used: ${fault}` };
+      }
       references = entitiesNamedBy(text);
       namedByEntry.set(entry, references);
     }
@@ -140,7 +151,7 @@ function evaluate(
   if (!slice.keys.has(entityKey(resource))) {
     return denial(revision, `denied: there is no resource ${showEntity(resource)}`);
   }
-  const answer = cedar.statefulIsAuthorized({
+  const call: cedar.StatefulAuthorizationCall = {
     preparsedPolicySetId: POLICY_SET_ID,
     principal: { ...principal },
     action: { ...action },
@@ -148,11 +159,12 @@ function evaluate(
     // inspectJson has looked through it.
     context: check.context as cedar.Context,
     entities: slice.entities,
-  });
+  };
+  const answer = useCedar((instance) => instance.statefulIsAuthorized(call));
   const refusal = refusalOf(answer);
-  if (refusal !== null) return { allowed: false, revision, ...refusal };
+  if (refusal !== null) return { ...denial(revision, refusal.reason), policies: refusal.policies };
   const policies = answer.type === 'success' ? [...answer.response.diagnostics.reason].sort() : [];
-  return { allowed: true, revision, policies, reason: `allowed by ${policyNames(policies)}` };
+  return { allowed: true, revision, policies, reason: clip(`allowed by ${policyNames(policies)}`) };
 }
 
 /** Null only for an allow by a policy without any error on the way. */
@@ -184,5 +196,5 @@ function policyNames(ids: readonly string[]): string {
 }
 
 function denial(revision: Revision, reason: string): Decision {
-  return { allowed: false, revision, policies: [], reason };
+  return { allowed: false, revision, policies: [], reason: clip(reason) };
 }

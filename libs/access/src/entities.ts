@@ -1,7 +1,8 @@
-import * as cedar from '@cedar-policy/cedar-wasm/nodejs';
-import { entityReference, inspectJson, isRecord } from './json.js';
+import type * as cedar from '@cedar-policy/cedar-wasm/nodejs';
+import { useCedar } from './cedar.js';
+import { clip, entityReference, inspectJson, isRecord } from './json.js';
 import { SLICE_ENTITIES_MAX } from './limits.js';
-import { cedarMessage } from './policies.js';
+import { cedarMessage, faultOf } from './policies.js';
 import type { EntityReference } from './types.js';
 
 /** An entity as it goes to Cedar, with every entity that it refers to, parents included. */
@@ -28,7 +29,7 @@ function readEntity(json: unknown): StoredEntity | { readonly fault: string } {
   if (!isRecord(json)) return { fault: 'it must be an object of attrs and parents' };
   const { attrs = {}, parents = [], ...rest } = json;
   const [unknownField] = Object.keys(rest);
-  if (unknownField !== undefined) return { fault: `it has a field ${JSON.stringify(unknownField)}` };
+  if (unknownField !== undefined) return { fault: clip(`it has a field ${JSON.stringify(unknownField)}`) };
   if (!isRecord(attrs)) return { fault: 'attrs must be an object' };
   if (!Array.isArray(parents)) return { fault: 'parents must be an array' };
   if (parents.length >= SLICE_ENTITIES_MAX) return { fault: `it has ${SLICE_ENTITIES_MAX} parents or more` };
@@ -49,12 +50,16 @@ function readEntity(json: unknown): StoredEntity | { readonly fault: string } {
   };
 }
 
-/** What is wrong with an entity on its own, in Cedar's words where they are Cedar's; null: nothing. */
+/** What is wrong with an entity on its own, in Cedar's words where they are Cedar's; null: nothing. Never throws. */
 export function validateEntity(reference: EntityReference, json: unknown): string | null {
   const entity = readEntity(json);
   if ('fault' in entity) return entity.fault;
-  const parsed = cedar.checkParseEntities({ entities: [entityJson(reference, entity)], schema: null });
-  return parsed.type === 'failure' ? cedarMessage(parsed.errors) : null;
+  if (entityReference(reference) === null) return 'its type or id is not well-formed text, or too long';
+  const entities = [entityJson(reference, entity)];
+  return faultOf(() => {
+    const parsed = useCedar((instance) => instance.checkParseEntities({ entities, schema: null }));
+    return parsed.type === 'failure' ? cedarMessage(parsed.errors) : null;
+  });
 }
 
 /** The form that Cedar takes. */

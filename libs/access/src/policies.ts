@@ -1,6 +1,9 @@
-import * as cedar from '@cedar-policy/cedar-wasm/nodejs';
-import { isRecord, entityReference } from './json.js';
+import type * as cedar from '@cedar-policy/cedar-wasm/nodejs';
+import { isWellFormed } from '@quorate/kv';
+import { useCedar } from './cedar.js';
+import { clip, entityReference, isRecord } from './json.js';
 import { POLICY_BYTES_MAX } from './limits.js';
+import { policyShape } from './policy-shape.js';
 import type { EntityReference } from './types.js';
 
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
@@ -15,27 +18,69 @@ export function policyText(value: Uint8Array): string | null {
   }
 }
 
-/** What is wrong with the text of a policy, in Cedar's words; null: nothing. */
+// Cedar never frees a parsed set; under this one id each replaces the last. Not the engine's: that stays parsed.
+const VALIDATED_SET_ID = 'quorate-access-validated';
+
+/** What is wrong with the text of a policy, in Cedar's words where they are Cedar's; null: nothing. Never throws. */
 export function validatePolicy(text: string): string | null {
-  if (new TextEncoder().encode(text).length > POLICY_BYTES_MAX) return 'the policy is longer than 64 KiB';
-  if (/\p{Surrogate}/u.test(text)) return 'the policy is not well-formed text';
-  const parts = cedar.policySetTextToParts(text);
-  if (parts.type === 'failure') return cedarMessage(parts.errors);
-  if (parts.policy_templates.length > 0) return 'templates (?principal, ?resource) are not supported';
-  if (parts.policies.length !== 1) {
-    return `exactly one policy is needed under one id, but there are ${parts.policies.length}`;
-  }
-  const parsed = cedar.checkParsePolicySet({ staticPolicies: { policy: text } });
-  return parsed.type === 'failure' ? cedarMessage(parsed.errors) : null;
+  if (policyBytes(text) > POLICY_BYTES_MAX) return 'the policy is longer than 64 KiB';
+  if (!isWellFormed(text)) return 'the policy is not well-formed text';
+  const shape = policyShape(text);
+  if (shape.fault !== null) return shape.fault;
+  return faultOf(() => {
+    const parts = useCedar((instance) => instance.policySetTextToParts(text));
+    if (parts.type === 'failure') return cedarMessage(parts.errors);
+    if (parts.policy_templates.length > 0) return 'templates (?principal, ?resource) are not supported';
+    if (parts.policies.length !== 1) {
+      return `exactly one policy is needed under one id, but there are ${parts.policies.length}`;
+    }
+    const parsed = useCedar((instance) => instance.checkParsePolicySet({ staticPolicies: { policy: text } }));
+    if (parsed.type === 'failure') return cedarMessage(parsed.errors);
+    entitiesNamedBy(text);
+    return null;
+  });
 }
 
-/** What is wrong with all policies together; null: nothing. */
+/**
+ * What is wrong with all policies together; null: nothing. Never throws. Goes all the way that a decision goes, with a
+ * request about nobody: what Cedar cannot evaluate must be found before it is stored, not by the next check.
+ */
 export function validatePolicySet(policies: Readonly<Record<string, string>>): string | null {
-  const parsed = cedar.checkParsePolicySet({ staticPolicies: { ...policies } });
-  return parsed.type === 'failure' ? cedarMessage(parsed.errors) : null;
+  return faultOf(() => {
+    const parsed = useCedar((instance) =>
+      instance.preparsePolicySet(VALIDATED_SET_ID, { staticPolicies: { ...policies } }),
+    );
+    if (parsed.type === 'failure') return cedarMessage(parsed.errors);
+    const answer = useCedar((instance) =>
+      instance.statefulIsAuthorized({
+        preparsedPolicySetId: VALIDATED_SET_ID,
+        principal: { type: 'Nobody', id: 'nobody' },
+        action: { type: 'Action', id: 'nothing' },
+        resource: { type: 'Nothing', id: 'nothing' },
+        context: {},
+        entities: [],
+      }),
+    );
+    // Policies that err are fine here: there are no entities for them.
+    return answer.type === 'failure' ? cedarMessage(answer.errors) : null;
+  });
 }
 
-/** Cedar's first error as one line. */
+/** In bytes of UTF-8. */
+export function policyBytes(text: string): number {
+  return new TextEncoder().encode(text).length;
+}
+
+/** An exception as a fault: of Cedar's, and of the stack, which may be nearly full where this is called. */
+export function faultOf(look: () => string | null): string | null {
+  try {
+    return look();
+  } catch (error) {
+    return clip(`Cedar cannot take it: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+/** Cedar's first error as one line, clipped: it may quote all that it was given. */
 export function cedarMessage(errors: readonly cedar.DetailedError[]): string {
   const [error] = errors;
   if (error === undefined) return 'Cedar gave no message';
@@ -44,16 +89,16 @@ export function cedarMessage(errors: readonly cedar.DetailedError[]): string {
   const label = place?.label ? ` (${place.label})` : '';
   const help = error.help ? `; ${error.help}` : '';
   const message = error.message.replace(/^failed to parse policy with id `[^`]*` from string: /, '');
-  return `${message}${at}${label}${help}`.replace(/\s+/g, ' ');
+  return clip(`${message}${at}${label}${help}`.replace(/\s+/g, ' '));
 }
 
 /**
  * The entities that a policy's conditions name literally and may look into. Without them in the slice,
  * `forbid ... when { User::"x" in Group::"banned" }` would find no parents and quietly not apply. Literals that are
- * merely compared, or stand to the right of `in`, need not be there. `text` must be a valid policy.
+ * merely compared, or stand to the right of `in`, need not be there. `text` must be a valid policy, or this throws.
  */
 export function entitiesNamedBy(text: string): readonly EntityReference[] {
-  const answer = cedar.policyToJson(text);
+  const answer = useCedar((instance) => instance.policyToJson(text));
   if (answer.type === 'failure') throw new Error(cedarMessage(answer.errors));
   const found: EntityReference[] = [];
   const waiting: unknown[] = answer.json.conditions.map((condition) => condition.body);

@@ -1,8 +1,10 @@
 import { ACCESS_NAMESPACE, type Operation } from '@quorate/kv';
 import { parseEntity, showEntity, validateEntity } from './entities.js';
 import { entityKey, parseAccessKey } from './keys.js';
-import { POLICIES_MAX, SLICE_ENTITIES_MAX } from './limits.js';
-import { policyText, validatePolicy, validatePolicySet } from './policies.js';
+import { clip } from './json.js';
+import { POLICIES_BYTES_MAX, POLICIES_MAX, POLICIES_TOKENS_MAX, SLICE_ENTITIES_MAX } from './limits.js';
+import { policyBytes, policyText, validatePolicy, validatePolicySet } from './policies.js';
+import { policyShape } from './policy-shape.js';
 import { parsedEntity } from './slice.js';
 import type { AccessSnapshot, EntityReference } from './types.js';
 
@@ -13,11 +15,15 @@ export type AccessChangeVerdict =
 
 const OK: AccessChangeVerdict = { ok: true };
 
+/** As the API has it: the answer to a check names up to 256 of them, and must stay small. */
+const POLICY_ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
+
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /**
  * Validates a change before it is proposed, against the policies and entities at the snapshot's revision. The command
  * must carry "if access revision = that": apply never runs Cedar. Other namespaces' operations are all right.
+ * Never throws: what cannot be validated, whatever the reason, is refused with a sentence of bounded length.
  */
 export function validateAccessChange(snapshot: AccessSnapshot, operation: Operation): AccessChangeVerdict {
   if (operation.namespace !== ACCESS_NAMESPACE || operation.type === 'createNamespace') return OK;
@@ -28,12 +34,27 @@ export function validateAccessChange(snapshot: AccessSnapshot, operation: Operat
   if (key === null) {
     return invalidEntity('the namespace access holds policies/<id> and entities/<type>/<id> only');
   }
-  return key.kind === 'policy'
-    ? validatePolicyChange(snapshot, key.id, operation.value)
-    : validateEntityChange(snapshot, key.reference, operation.value);
+  const { value } = operation;
+  if (key.kind === 'policy') {
+    return refusingFaults(invalidPolicy, () => validatePolicyChange(snapshot, key.id, value));
+  }
+  return refusingFaults(invalidEntity, () => validateEntityChange(snapshot, key.reference, value));
+}
+
+/** The leader must not end with a change that it cannot look at: the client would send it to the next one. */
+function refusingFaults(
+  refuse: (message: string) => AccessChangeVerdict,
+  validate: () => AccessChangeVerdict,
+): AccessChangeVerdict {
+  try {
+    return validate();
+  } catch (error) {
+    return refuse(`it cannot be validated: ${error instanceof Error ? error.message : String(error)}`);
+  }
 }
 
 function validatePolicyChange(snapshot: AccessSnapshot, id: string, value: Uint8Array): AccessChangeVerdict {
+  if (!POLICY_ID.test(id)) return invalidPolicy('a policy id is 1 to 128 letters, digits, dots and dashes');
   const text = policyText(value);
   if (text === null) return invalidPolicy(`policy ${id}: the value must be a JSON string`);
   const fault = validatePolicy(text);
@@ -45,6 +66,12 @@ function validatePolicyChange(snapshot: AccessSnapshot, id: string, value: Uint8
     if (key?.kind === 'policy' && key.id !== id && other !== null) texts.set(key.id, other);
   }
   if (texts.size > POLICIES_MAX) return invalidPolicy(`there may be at most ${POLICIES_MAX} policies`);
+  const bytes = [...texts.values()].reduce((sum, each) => sum + policyBytes(each), 0);
+  if (bytes > POLICIES_BYTES_MAX) return invalidPolicy('all policies together would be longer than 1 MiB');
+  const tokens = [...texts.values()].reduce((sum, each) => sum + policyShape(each).tokens, 0);
+  if (tokens > POLICIES_TOKENS_MAX) {
+    return invalidPolicy(`all policies together would have more than ${POLICIES_TOKENS_MAX} words and signs`);
+  }
   const together = validatePolicySet(Object.fromEntries(texts));
   return together === null ? OK : invalidPolicy(`together with the other policies: ${together}`);
 }
@@ -86,8 +113,8 @@ function ancestryFault(
 }
 
 function invalidPolicy(message: string): AccessChangeVerdict {
-  return { ok: false, code: 'INVALID_POLICY', message };
+  return { ok: false, code: 'INVALID_POLICY', message: clip(message) };
 }
 function invalidEntity(message: string): AccessChangeVerdict {
-  return { ok: false, code: 'INVALID_ENTITY', message };
+  return { ok: false, code: 'INVALID_ENTITY', message: clip(message) };
 }

@@ -1,6 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { failure } from './errors.js';
-import type { StoreFailure } from './store-protocol.js';
+import type { StoreFailure } from './errors.js';
 
 /** Every right there is. Each route and each NATS subject declares exactly one. */
 export const NEEDS = [

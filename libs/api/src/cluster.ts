@@ -56,8 +56,8 @@ export function parseClusterFile(text: string): ClusterFile {
  * Identifies the member list in handshakes: the first 16 hex digits of SHA-256 over the members, sorted by id, as JSON
  * with the fields in the order written here. The order within the file does not matter.
  */
-export function memberListHash(cluster: ClusterFile): string {
-  const members = [...cluster.members]
+export function memberListHash(list: readonly ClusterMember[]): string {
+  const members = [...list]
     .sort((left, right) => left.id - right.id)
     .map(({ id, host, linkPort, healthPort, incarnation }) => ({
       id,

@@ -1,5 +1,3 @@
-import type { StoreFailure } from './store-protocol.js';
-
 /** `none`: surely nothing happened. `unknown`: it may have happened, or may still. */
 export type Effect = 'none' | 'unknown';
 
@@ -66,6 +64,14 @@ export type ErrorCode =
   | 'MEMBER_WIPED'
   | 'HANDSHAKE_REFUSED'
   | 'INTERNAL';
+
+/** A request that failed, as it travels over a link. */
+export interface StoreFailure {
+  readonly type: 'failed';
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly details: ErrorDetails;
+}
 
 /** What the catalogue says of one code. docs/errors.md has the same rows; a test compares the two. */
 export interface ErrorEntry {
@@ -239,7 +245,7 @@ export const ERRORS: Record<ErrorCode, ErrorEntry> = {
     status: 422,
     title: 'The policy is not valid',
     effect: 'none',
-    whatToDo: "Correct the policy; `detail` has Cedar's message.",
+    whatToDo: "Correct the policy; `detail` has Cedar's message, or the limit it exceeds.",
   },
   /** The entity's attributes or parents cannot be used. */
   INVALID_ENTITY: {

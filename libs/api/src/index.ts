@@ -30,6 +30,7 @@ export {
   failure,
   isErrorCode,
   problem,
+  type StoreFailure,
 } from './errors.js';
 export {
   BOUNDED_MS_MAX,
@@ -115,7 +116,6 @@ export type {
   MemberStatus,
   PeerState,
   StoreAnswer,
-  StoreFailure,
   StoreRequest,
   StoreResponse,
 } from './store-protocol.js';

@@ -86,6 +86,11 @@ describe('checks', () => {
     ['a context that is no object', { ...check, context: [] }],
     ['a large context', { ...check, context: { a: 'x'.repeat(70_000) } }],
     ['a wide context', { ...check, context: { a: Array.from({ length: 5000 }, () => 1) } }],
+    ['a lone surrogate in the context', { ...check, context: { a: ['\ud800'] } }],
+    ['a lone surrogate in a name of the context', { ...check, context: { a: { '\udc00': 1 } } }],
+    ['a lone surrogate in the action', { ...check, action: '\ud800' }],
+    ['__proto__ in the context', { ...check, context: JSON.parse('{"__proto__":{"a":1}}') }],
+    ['__proto__ deep in the context', { ...check, context: JSON.parse('{"a":[{"__proto__":1}]}') }],
     ['a deep context', { ...check, context: JSON.parse('{"a":'.repeat(40) + '1' + '}'.repeat(40)) }],
     [
       'a very deep context',
@@ -102,6 +107,19 @@ describe('checks', () => {
     } catch (error) {
       expect(error).toMatchObject({ code: 'INVALID_REQUEST', details: { field: 'principal.id' } });
     }
+  });
+
+  it.each([
+    ['a lone surrogate', '{"attrs":{"a":"\\ud800"}}', 'attrs: holds text that is not well-formed.'],
+    ['a name with one', '{"attrs":{"a":{"\\ud800":1}}}', 'attrs: has a name that is not well-formed text.'],
+    ['__proto__', '{"attrs":{"__proto__":{"x":1}}}', 'attrs: has the name __proto__, which is not allowed.'],
+    ['attrs that are no object', '{"attrs":[]}', 'attrs: Invalid input: expected record, received array.'],
+  ])('refuses an entity with %s, saying so', (_, text, message) => {
+    const parse = (): unknown => schemas.parseWith(schemas.entityBodySchema, JSON.parse(text));
+    expect(codeOf(parse)).toBe('INVALID_REQUEST');
+    expect(parse).toThrow(message);
+    const attrs = { a: { b: ['🙂'] } };
+    expect(schemas.parseWith(schemas.entityBodySchema, { attrs })).toEqual({ attrs, parents: [] });
   });
 
   it('gives entities empty attributes and parents, and bounds policies in bytes', () => {

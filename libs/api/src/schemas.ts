@@ -15,7 +15,7 @@ import { ERRORS, type ErrorCode, isErrorCode, QuorateError } from './errors.js';
 /** The longest policy text, in bytes of UTF-8. */
 export const POLICY_BYTES_MAX = 64 * 1024;
 /** The largest `context` of a check, as JSON, in UTF-16 code units; and how deep and wide it may be. */
-export const CONTEXT_LENGTH_MAX = 64 * 1024;
+export const CONTEXT_LENGTH_MAX = 48 * 1024;
 const CONTEXT_DEPTH_MAX = 32;
 const CONTEXT_NODES_MAX = 4096;
 
@@ -169,15 +169,25 @@ export const entityIdSchema = z
 
 export const entityReferenceSchema = z.strictObject({ type: entityTypeSchema, id: entityIdSchema });
 
+/**
+ * An object for a policy to look into. Looked through before the record is read: that would drop `__proto__` without a
+ * word, and a condition on it would then see another object than the caller sent.
+ */
+const jsonObjectSchema = z.preprocess(
+  (value, context) => {
+    const fault = jsonFault(value);
+    if (fault !== null) context.addIssue(fault);
+    return value;
+  },
+  z.record(z.string(), z.unknown()),
+);
+
 /** Body of POST /v1/access/check. */
 export const checkBodySchema = z.strictObject({
   principal: entityReferenceSchema,
   action: z.string().min(1).max(128).refine(isWellFormedText, 'is not well-formed text'),
   resource: entityReferenceSchema,
-  context: z
-    .record(z.string(), z.unknown())
-    .refine(isSmallJson, 'is too large, too deep or not JSON')
-    .default({}),
+  context: jsonObjectSchema.default({}),
 });
 export type CheckBody = z.infer<typeof checkBodySchema>;
 
@@ -201,30 +211,32 @@ export type PolicyBody = z.infer<typeof policyBodySchema>;
 
 /** Body of PUT /v1/access/entities/{type}/{id}. */
 export const entityBodySchema = z.strictObject({
-  attrs: z
-    .record(z.string(), z.unknown())
-    .refine(isSmallJson, 'is too large, too deep or not JSON')
-    .default({}),
+  attrs: jsonObjectSchema.default({}),
   parents: z.array(entityReferenceSchema).max(255).default([]),
 });
 export type EntityBody = z.infer<typeof entityBodySchema>;
 
-/** Walks without recursion: what JSON.parse took may be nested deeper than the stack. */
-function isSmallJson(root: unknown): boolean {
+/** Null: nothing. Walks without recursion: what JSON.parse took may be nested deeper than the stack. */
+function jsonFault(root: unknown): string | null {
+  const tooMuch = 'is too large, too deep or not JSON';
   const waiting: { value: unknown; depth: number }[] = [{ value: root, depth: 1 }];
   let nodes = 0;
   for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
     const { value, depth } = next;
     nodes += 1;
-    if (nodes > CONTEXT_NODES_MAX || depth > CONTEXT_DEPTH_MAX) return false;
+    if (nodes > CONTEXT_NODES_MAX || depth > CONTEXT_DEPTH_MAX) return tooMuch;
+    if (typeof value === 'string' && !isWellFormedText(value)) return 'holds text that is not well-formed';
     if (value === null || typeof value === 'string' || typeof value === 'boolean') continue;
     if (typeof value === 'number' && Number.isFinite(value)) continue;
-    if (typeof value !== 'object') return false;
-    const children = Object.values(value);
-    if (nodes + waiting.length + children.length > CONTEXT_NODES_MAX) return false;
+    if (typeof value !== 'object') return tooMuch;
+    const names = Array.isArray(value) ? [] : Object.keys(value);
+    if (names.includes('__proto__')) return 'has the name __proto__, which is not allowed';
+    if (!names.every(isWellFormedText)) return 'has a name that is not well-formed text';
+    const children: unknown[] = Object.values(value);
+    if (nodes + waiting.length + children.length > CONTEXT_NODES_MAX) return tooMuch;
     for (const child of children) waiting.push({ value: child, depth: depth + 1 });
   }
-  return JSON.stringify(root).length <= CONTEXT_LENGTH_MAX;
+  return JSON.stringify(root).length <= CONTEXT_LENGTH_MAX ? null : tooMuch;
 }
 
 // ---- cluster and health -----------------------------------------------------------------------------------------

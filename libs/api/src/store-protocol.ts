@@ -7,7 +7,7 @@ import type {
   RegistrationStamp,
   Revision,
 } from '@quorate/kv';
-import type { ErrorCode, ErrorDetails } from './errors.js';
+import type { StoreFailure } from './errors.js';
 
 /** What the other end of a link proved to be in its handshake. */
 export type LinkRole = 'member' | 'gateway' | 'client';
@@ -150,12 +150,5 @@ export type StoreAnswer =
     }
   | { readonly type: 'feedKey'; readonly key: Uint8Array }
   | { readonly type: 'subscribed' };
-
-export interface StoreFailure {
-  readonly type: 'failed';
-  readonly code: ErrorCode;
-  readonly message: string;
-  readonly details: ErrorDetails;
-}
 
 export type StoreResponse = StoreAnswer | StoreFailure;

@@ -35,9 +35,12 @@ class World {
   readonly #network: { readonly dueMs: number; readonly run: () => void }[] = [];
   #oldest = 0;
   #nowMs = 0;
+  // Stands still in suspend; #nowMs is the true time, which no clock of the view's shows.
+  #monotonicMs = 0;
   #wallMs = 1_000_000;
   #highest = { epoch: 0, revision: 0 };
   #readId = 0;
+  #asleep = false;
   faulty = true;
 
   constructor(seed: number) {
@@ -94,7 +97,7 @@ class World {
     this.#history.push({ atMs: this.#nowMs, change: strict ? null : change });
     if (strict) return;
     this.#publish({ type: 'feedBatch', batch: batch(previous, at, [change], this.epoch) });
-    if (!this.chance(0.3)) return;
+    if (this.#asleep || !this.chance(0.3)) return;
     this.#floors.set(key, at);
     this.event({ type: 'ownWrite', namespace: 'pages', key, revision: revision(at) });
   }
@@ -144,13 +147,34 @@ class World {
   pass(ms: number): void {
     this.#wallMs += ms + (this.faulty && this.chance(0.02) ? this.#below(2000) - 1000 : 0);
     this.#nowMs += ms;
+    this.#monotonicMs += ms;
+    this.#deliver();
+    this.event({ type: 'tick' });
+  }
+
+  /** The machine sleeps while the store goes on; the first event after it sees the jump of the wall clock. */
+  suspend(ms: number): void {
+    for (let write = 0; write < 2; write += 1) {
+      this.#nowMs += ms / 2;
+      this.#wallMs += ms / 2;
+      this.#asleep = true;
+      this.write();
+      this.#asleep = false;
+    }
+    this.event({ type: 'tick' });
+    this.#deliver();
+    // The time service puts the clock right, right after.
+    if (this.chance(0.7)) this.#wallMs -= this.#below(2 * ms);
+    this.event({ type: 'tick' });
+  }
+
+  #deliver(): void {
     for (;;) {
       const index = this.#network.findIndex(({ dueMs }) => dueMs <= this.#nowMs);
       const [message] = index < 0 ? [] : this.#network.splice(index, 1);
       if (message === undefined) break;
       message.run();
     }
-    this.event({ type: 'tick' });
   }
 
   #later(delayMs: number, run: () => void): void {
@@ -158,7 +182,7 @@ class World {
   }
 
   event(event: CacheEvent): void {
-    const now: Instant = { monotonicMs: this.#nowMs, wallMs: this.#wallMs };
+    const now: Instant = { monotonicMs: this.#monotonicMs, wallMs: this.#wallMs };
     for (const command of this.view.handle(event, now)) {
       if (command.type === 'answer' || command.type === 'fallback') this.#check(command);
       else this.#serve(command);
@@ -274,6 +298,7 @@ function run(seed: number, steps: number): World {
     if (world.chance(0.6)) world.randomRead();
     if (world.chance(0.01)) world.compact();
     if (world.chance(0.004)) world.loseTail();
+    if (world.chance(0.01)) world.suspend(2000);
     world.pass(world.chance(0.01) ? 3000 : 1 + Math.floor(world.chance(0.5) ? 3 : 25));
   }
   world.faulty = false;

@@ -248,10 +248,46 @@ describe('freshness', () => {
     expect(read).toMatchObject({ stalenessMs: 300, lag: 0, quorum: true });
     it.pass(10, 60_000);
     expect(it.view.stalenessMs(it.now)).toBe(60_300);
-    it.pass(10, -60_000);
-    expect(it.view.stalenessMs(it.now)).toBe(320);
     it.pass(0.2, 0);
-    expect(it.view.stalenessMs(it.now)).toBe(321);
+    expect(it.view.stalenessMs(it.now)).toBe(60_301);
+    const back = holding('a', 10);
+    back.pass(10, -60_000);
+    expect(back.view.stalenessMs(back.now)).toBe(10);
+  });
+
+  test('[C9] R27: a suspend stays counted when the wall clock is set back after it', () => {
+    const it = holding('a', 10);
+    it.pass(50, 1_800_000);
+    it.pass(150, -3_599_850);
+    expect(it.view.stalenessMs(it.now)).toBe(1_800_150);
+    expect(it.view.state(it.now)).toBe('stale');
+    expect(it.hit(it.read('a'))).toMatchObject({ stalenessMs: 1_800_150, quorum: false });
+    const bounded = it.read('a', { type: 'bounded', boundMs: 1000 });
+    expect(it.shown(bounded)).toBeUndefined();
+    it.pass(5);
+    it.probed(10);
+    expect(it.hit(bounded)).toMatchObject({ stalenessMs: 5, quorum: true });
+  });
+
+  test('[C9] R27: a suspend that only the question saw stays counted too; what is slewed is not one', () => {
+    const it = holding('a', 10);
+    const { monotonicMs, wallMs } = it.now;
+    expect(it.view.stalenessMs({ monotonicMs, wallMs: wallMs + 9000 })).toBe(9000);
+    it.now = { monotonicMs: monotonicMs + 10, wallMs: wallMs - 60_000 };
+    expect(it.view.stalenessMs(it.now)).toBe(9010);
+    const slewed = holding('a', 10);
+    slewed.pass(50, 54);
+    slewed.pass(50, 46);
+    expect(slewed.view.stalenessMs(slewed.now)).toBe(100);
+  });
+
+  test('[C9] R27: what was slept between the sending of a probe and its answer counts', () => {
+    const it = holding('a', 10);
+    it.pass(500);
+    it.pass(10, 20_000);
+    it.probed(10);
+    it.pass(10, -40_000);
+    expect(it.view.stalenessMs(it.now)).toBe(20_010);
   });
 
   test('[C9] a head that is not applied confirms nothing; never confirmed: no number', () => {
@@ -521,6 +557,34 @@ describe('fills', () => {
     expect(it.shown(read)).toBeUndefined();
     it.feed(10, 12, [put('a', 12)]);
     expect(it.shown(read)).toBe('a@12');
+  });
+
+  test('[C17] after an own deletion of the namespace none of its entries is shown any more', () => {
+    const it = holding('a', 10);
+    it.event({ type: 'ownWrite', namespace: 'pages', key: null, revision: revision(12) });
+    const held = it.read('a');
+    const other = it.read('b');
+    expect([it.shown(held), it.shown(other)]).toEqual([undefined, undefined]);
+    it.pass(20);
+    expect(it.commands.find(({ type }) => type === 'pull')).toMatchObject({ minRevision: 12 });
+    it.pulled(10, 12, [{ type: 'namespace', record: namespace('pages', 'cached', 12, true) }]);
+    expect([it.shown(held), it.shown(other)]).toEqual(['strict', 'strict']);
+    const never = holding('a', 10);
+    never.event({ type: 'ownWrite', namespace: 'pages', key: null, revision: revision(12) });
+    const waits = never.read('a');
+    never.pass(1000);
+    expect(never.shown(waits)).toBe('fallback');
+  });
+
+  test('[C17] an own creation of a namespace is pulled; until it is there only the store answers', () => {
+    const it = holding('a', 10);
+    it.event({ type: 'ownWrite', namespace: 'shop', key: null, revision: revision(11) });
+    expect(it.shown(it.read('x', EVENTUAL, null, 'shop'))).toBe('strict');
+    it.feed(10, 11, [{ type: 'namespace', record: namespace('shop', 'cached', 11) }]);
+    const read = it.read('x', EVENTUAL, null, 'shop');
+    it.filled(11, null);
+    expect(it.shown(read)).toBeNull();
+    expect(it.shown(it.read('a'))).toBe('a@10');
   });
 
   test('[C18] R7: eviction cannot bring back older data', () => {

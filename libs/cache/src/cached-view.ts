@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { changeRevision, revision } from '@quorate/kv';
 import type { ChangeBatch, Entry, NamespaceRecord, Revision } from '@quorate/kv';
+import { Elapsed } from './elapsed.js';
+import type { Moment } from './elapsed.js';
 import { Floors } from './floors.js';
 import { entryId, HeldEntries } from './held-entries.js';
 import type {
@@ -46,7 +48,7 @@ interface WaitingRead {
 interface Probe {
   readonly probeId: number;
   /** When the command was given: at or before it was sent. The bound begins here. */
-  readonly sent: Instant;
+  readonly sent: Moment;
   readonly reads: WaitingRead[];
 }
 
@@ -82,6 +84,7 @@ export class CachedView {
   readonly #resume: ResumePoint | null;
   readonly #entries: HeldEntries;
   readonly #floors: Floors;
+  readonly #elapsed = new Elapsed();
   readonly #namespaces = new Map<string, NamespaceRecord>();
   readonly #fills = new Map<string, Fill>();
   readonly #fillIds = new Map<number, Fill>();
@@ -98,8 +101,8 @@ export class CachedView {
   #collecting: WaitingRead[] = [];
   #probeOnWire: Probe | null = null;
   #targets: ProbeTarget[] = [];
-  #confirmed: { readonly probeId: number; readonly sent: Instant } | null = null;
-  #lastProbe: { readonly succeeded: boolean; readonly atMs: number } | null = null;
+  #confirmed: { readonly probeId: number; readonly sent: Moment } | null = null;
+  #lastProbe: { readonly succeeded: boolean; readonly at: Moment } | null = null;
   #lastProbeSentMs = Number.NEGATIVE_INFINITY;
   #lastReadMs = Number.NEGATIVE_INFINITY;
   #lastHead: Revision | null = null;
@@ -181,16 +184,14 @@ export class CachedView {
   /** Upper bound of the staleness at `now`, rounded up to whole milliseconds; null: never confirmed (C9). */
   stalenessMs(now: Instant): number | null {
     if (this.#confirmed === null) return null;
-    const { sent } = this.#confirmed;
-    // A monotonic clock stops in suspend, a wall clock may be set back: the larger advance is never too
-    // small.
-    return Math.max(0, Math.ceil(Math.max(now.monotonicMs - sent.monotonicMs, now.wallMs - sent.wallMs)));
+    return Math.max(0, Math.ceil(this.#elapsed.since(this.#confirmed.sent, now)));
   }
 
   /** Takes one event and returns what the driver must do now, in order. */
   handle(event: CacheEvent, now: Instant): readonly CacheCommand[] {
     assert(now.monotonicMs >= this.#now.monotonicMs, 'the monotonic clock stepped back');
     this.#now = now;
+    this.#elapsed.see(now);
     this.#commands = [];
     this.#take(event);
     this.#settle();
@@ -499,7 +500,7 @@ export class CachedView {
       return;
     }
     this.#probeOnWire = null;
-    this.#lastProbe = { succeeded: true, atMs: this.#now.monotonicMs };
+    this.#lastProbe = { succeeded: true, at: this.#elapsed.mark(this.#now) };
     this.#lastHead = revision(Math.max(this.#lastHead ?? 0, event.head));
     this.#knownPublished = Math.max(this.#knownPublished, event.published);
     const { head, published } = event;
@@ -510,7 +511,7 @@ export class CachedView {
     const probe = this.#probeOnWire;
     assert(probe !== null, 'a probe is on the wire');
     this.#probeOnWire = null;
-    this.#lastProbe = { succeeded: false, atMs: this.#now.monotonicMs };
+    this.#lastProbe = { succeeded: false, at: this.#elapsed.mark(this.#now) };
     this.#counters.probesFailed += 1;
     for (const waiting of probe.reads) {
       if (waiting.done) continue;
@@ -643,7 +644,7 @@ export class CachedView {
     this.#lastReadMs = this.#now.monotonicMs;
     const waiting: WaitingRead = {
       read,
-      needRevision: Math.max(read.minRevision ?? 0, this.#floors.of(entryId(read.namespace, read.key))),
+      needRevision: Math.max(read.minRevision ?? 0, this.#floorOf(read.namespace, read.key)),
       deadlineMs: this.#now.monotonicMs + this.#options.waitMs,
       probeId: null,
       stage: 'probe',
@@ -706,7 +707,7 @@ export class CachedView {
     this.#wantPull(PULL_DELAY_MS);
     const { namespace, key } = waiting.read;
     if (!this.#entries.has(id) && !this.#fills.has(id))
-      this.#askFill(id, namespace, key, this.#floors.of(id));
+      this.#askFill(id, namespace, key, this.#floorOf(namespace, key));
   }
 
   /** `entry` is the value at the watermark. */
@@ -735,7 +736,7 @@ export class CachedView {
 
   #quorum(): boolean {
     if (this.#lastProbe === null || !this.#lastProbe.succeeded) return false;
-    return this.#now.monotonicMs - this.#lastProbe.atMs <= QUORUM_RECENT_MS;
+    return this.#elapsed.since(this.#lastProbe.at, this.#now) <= QUORUM_RECENT_MS;
   }
 
   #answer(waiting: WaitingRead, outcome: CacheOutcome): void {
@@ -762,8 +763,16 @@ export class CachedView {
     if (this.#watermark !== null && event.revision <= this.#watermark) return;
     const record = this.#namespaces.get(event.namespace);
     if (record !== undefined && record.kind !== 'cached') return;
-    this.#floors.raise(entryId(event.namespace, event.key), event.revision);
-    if (record !== undefined) this.#knownPublished = Math.max(this.#knownPublished, event.revision);
+    // An entry's id is never a bare name: the floor under that is the namespace's own.
+    const id = event.key === null ? event.namespace : entryId(event.namespace, event.key);
+    this.#floors.raise(id, event.revision);
+    // Namespace records are published whatever their kind; entries of an unknown name may not be.
+    const published = record !== undefined || (event.key === null && this.#watermark !== null);
+    if (published) this.#knownPublished = Math.max(this.#knownPublished, event.revision);
+  }
+
+  #floorOf(namespace: string, key: string): number {
+    return Math.max(this.#floors.of(entryId(namespace, key)), this.#floors.of(namespace));
   }
 
   // ---- time, and what follows from an event
@@ -858,7 +867,8 @@ export class CachedView {
   }
 
   #sendProbe(): void {
-    const probe: Probe = { probeId: this.#newId(), sent: this.#now, reads: this.#collecting };
+    const sent = this.#elapsed.mark(this.#now);
+    const probe: Probe = { probeId: this.#newId(), sent, reads: this.#collecting };
     for (const waiting of probe.reads) waiting.probeId = probe.probeId;
     this.#collecting = [];
     this.#probeWanted = false;

@@ -74,11 +74,12 @@ export type CacheEvent =
   | ({ readonly type: 'read' } & CacheRead)
   /**
    * A write of this process was acknowledged at `revision`: eventual reads of the key must not show older.
+   * `key` null: the namespace itself was created or deleted, which concerns all of its keys.
    */
   | {
       readonly type: 'ownWrite';
       readonly namespace: string;
-      readonly key: string;
+      readonly key: string | null;
       readonly revision: Revision;
     }
   /** Hand one in at least every 50 ms or so: all time limits are looked at here. */

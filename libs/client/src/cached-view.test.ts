@@ -149,6 +149,19 @@ test('takes feed messages with the key that it asked for, and refuses others', (
   expect(driver.counters.feedRefused).toEqual({ format: 1, cluster: 0, mac: 1 });
 });
 
+test('an own write of a whole namespace holds back what was held of it until it is there', () => {
+  const { store, driver } = start();
+  const outcomes: CachedReadOutcome[] = [];
+  driver.read('pages', 'home', { type: 'eventual' }, (outcome) => outcomes.push(outcome));
+  store.clock.pass(5);
+  driver.ownWrite('pages', null, revision(11));
+  driver.read('pages', 'home', { type: 'eventual' }, (outcome) => outcomes.push(outcome));
+  expect(outcomes.map(text)).toEqual(['home@10']);
+  store.head = 11;
+  store.clock.pass(100);
+  expect(outcomes.map(text)).toEqual(['home@10', 'home@11']);
+});
+
 test('without any feed it converges by probes and pulls alone', () => {
   const { store, driver } = start();
   driver.read('pages', 'home', { type: 'eventual' }, () => undefined);

@@ -141,8 +141,11 @@ export class CachedViewDriver {
     this.#handle({ type: 'read', readId, namespace, key, level, minRevision });
   }
 
-  /** A write of this process was acknowledged: reads of the key through this view show it, or newer. */
-  ownWrite(namespace: string, key: string, revision: Revision): void {
+  /**
+   * A write of this process was acknowledged: reads of the key through this view show it, or newer. `key`
+   * null: the namespace itself was created or deleted.
+   */
+  ownWrite(namespace: string, key: string | null, revision: Revision): void {
     this.#handle({ type: 'ownWrite', namespace, key, revision });
   }
 

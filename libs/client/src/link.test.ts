@@ -1,7 +1,8 @@
 import type { StoreRequest, StoreResponse } from '@quorate/api';
 import { QuorateError } from '@quorate/api';
 import { revision } from '@quorate/kv';
-import { type FeedSubscriber, LinkServer, memberListHash } from '@quorate/link';
+import { memberListHash } from '@quorate/api';
+import { type FeedSubscriber, LinkServer } from '@quorate/link';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { QuorateClient } from './client.js';
 import { type StoreLinks, connectStore } from './link.js';

@@ -1,10 +1,9 @@
-import type { LinkRole } from '@quorate/api';
-import { type ClusterDescription, LinkConnection, type LinkRefusal, memberListHash } from '@quorate/link';
+import { memberListHash, type LinkRole } from '@quorate/api';
+import { type ClusterDescription, LinkConnection, type LinkRefusal } from '@quorate/link';
 import type { Clock } from './environment.js';
 import { StoreClient } from './store-client.js';
 
-export type { ClusterDescription, ClusterMember, LinkRefusal } from '@quorate/link';
-export { memberListHash } from '@quorate/link';
+export type { ClusterDescription, LinkRefusal } from '@quorate/link';
 
 const SUBSCRIBE_DEADLINE_MS = 2_000;
 const SUBSCRIBE_RETRY_MS = 500;

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { isLoopbackHost, memberListHash } from './cluster.js';
+import { isLoopbackHost } from './cluster.js';
 import { FRAME_HEADER_BYTES, FrameError, FrameReader, writeFrameHeader } from './frames.js';
 
 function frame(type: number, id: number, payload: Uint8Array): Buffer {
@@ -68,17 +68,6 @@ describe('frame reader', () => {
 });
 
 describe('cluster', () => {
-  const member = { id: 1, host: 'a', linkPort: 1, healthPort: 2, incarnation: '00' };
-
-  it('hashes the same list alike in any order, another list otherwise', () => {
-    const other = { ...member, id: 2 };
-    expect(memberListHash([member, other])).toBe(memberListHash([other, member]));
-    expect(memberListHash([member, other])).toMatch(/^[0-9a-f]{16}$/);
-    expect(memberListHash([{ ...member, incarnation: '01' }, other])).not.toBe(
-      memberListHash([member, other]),
-    );
-  });
-
   it('knows which hosts never leave the machine', () => {
     for (const host of ['localhost', '127.0.0.1', '127.8.9.1', '::1', '::ffff:127.0.0.1']) {
       expect(isLoopbackHost(host)).toBe(true);

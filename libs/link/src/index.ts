@@ -1,4 +1,4 @@
-export { type ClusterDescription, type ClusterMember, isLoopbackHost, memberListHash } from './cluster.js';
+export { type ClusterDescription, isLoopbackHost } from './cluster.js';
 export {
   LinkConnection,
   type LinkConnectionOptions,

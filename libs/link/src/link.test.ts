@@ -1,9 +1,8 @@
-import type { StoreRequest, StoreResponse } from '@quorate/api';
+import { memberListHash, type StoreRequest, type StoreResponse } from '@quorate/api';
 import { revision } from '@quorate/kv';
 import { type Message, logIndex, memberId, term } from '@quorate/raft';
 import { type Server, type Socket, connect, createServer } from 'node:net';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { memberListHash } from './cluster.js';
 import { LinkConnection, type LinkConnectionOptions, type LostResponse } from './connection.js';
 import { FRAME, FRAME_HEADER_BYTES, FrameReader, writeFrameHeader } from './frames.js';
 import { type LinkRefusal, encodeChallenge, encodeHello, newNonce, proofOf } from './handshake.js';

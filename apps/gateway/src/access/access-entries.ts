@@ -87,13 +87,17 @@ export async function deleteAccess(
   return jsonAnswer(200, headers, { namespace: ACCESS_NAMESPACE, key, revision: written.revision });
 }
 
+export interface AccessRead {
+  readonly token: string;
+  readonly key: string;
+  readonly ifNoneMatch: string | undefined;
+  readonly consistencyToken: string | undefined;
+}
+
 /** A policy or entity as it was written, linearizably, in the envelope of every entry. Throws ENTRY_NOT_FOUND. */
-export async function readAccess(
-  store: Store,
-  tokens: ConsistencyTokens,
-  read: { readonly token: string; readonly key: string; readonly ifNoneMatch: string | undefined },
-): Promise<Answer> {
-  const { entry, head } = await store.get(read.token, ACCESS_NAMESPACE, read.key);
+export async function readAccess(store: Store, tokens: ConsistencyTokens, read: AccessRead): Promise<Answer> {
+  const seen = tokens.decode(read.consistencyToken);
+  const { entry, head } = await tokens.checkedAhead(seen, store.get(read.token, ACCESS_NAMESPACE, read.key));
   if (entry === null) {
     throw new QuorateError('ENTRY_NOT_FOUND', undefined, { head });
   }

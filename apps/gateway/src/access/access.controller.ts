@@ -23,6 +23,7 @@ import {
   policyTextOf,
   putAccess,
   readAccess,
+  type AccessRead,
   type AccessWrite,
 } from './access-entries.js';
 import { checkAccess } from './check.js';
@@ -39,10 +40,13 @@ export class AccessController {
   @Needs('access:check')
   async check(
     @CallerToken() token: string,
+    @RequestHeaders() header: HeaderReader,
     @Body({ schema: checkBodySchema }) body: CheckBody,
     @Res() reply: FastifyReply,
   ): Promise<void> {
-    await sendAnswer(reply, await checkAccess(this.store, this.tokens, token, body));
+    const consistencyToken = header(HEADERS.consistencyToken);
+    const answer = await checkAccess(this.store, this.tokens, { token, check: body, consistencyToken });
+    await sendAnswer(reply, answer);
   }
 
   @Put('policies/:id')
@@ -67,7 +71,7 @@ export class AccessController {
     @RequestHeaders() header: HeaderReader,
     @Res() reply: FastifyReply,
   ): Promise<void> {
-    const read = { token, key: policyKey(policyIdOf(url)), ifNoneMatch: header(HEADERS.ifNoneMatch) };
+    const read = readOf(token, policyKey(policyIdOf(url)), header);
     await sendAnswer(reply, await readAccess(this.store, this.tokens, read));
   }
 
@@ -104,7 +108,7 @@ export class AccessController {
     @RequestHeaders() header: HeaderReader,
     @Res() reply: FastifyReply,
   ): Promise<void> {
-    const read = { token, key: entityKey(entityOf(url)), ifNoneMatch: header(HEADERS.ifNoneMatch) };
+    const read = readOf(token, entityKey(entityOf(url)), header);
     await sendAnswer(reply, await readAccess(this.store, this.tokens, read));
   }
 
@@ -119,6 +123,15 @@ export class AccessController {
     const write = writeOf(token, entityKey(entityOf(url)), header);
     await sendAnswer(reply, await deleteAccess(this.store, this.tokens, write));
   }
+}
+
+function readOf(token: string, key: string, header: HeaderReader): AccessRead {
+  return {
+    token,
+    key,
+    ifNoneMatch: header(HEADERS.ifNoneMatch),
+    consistencyToken: header(HEADERS.consistencyToken),
+  };
 }
 
 function writeOf(token: string, key: string, header: HeaderReader): AccessWrite {

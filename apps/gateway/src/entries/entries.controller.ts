@@ -29,8 +29,6 @@ export class EntriesController {
     @Query({ schema: listQuerySchema }) query: ListQuery,
     @Res() reply: FastifyReply,
   ): Promise<void> {
-    // Every level is served linearizably here, but one that nobody knows must not be taken for served.
-    parseReadLevel(header(HEADERS.readConsistency));
     const answer = await listEntries(this.store, this.tokens, {
       token,
       namespace: namespaceOf(url),
@@ -68,7 +66,6 @@ export class EntriesController {
     @Body() value: Buffer | undefined,
     @Res() reply: FastifyReply,
   ): Promise<void> {
-    this.tokens.decode(header(HEADERS.consistencyToken));
     const answer = await putEntry(this.store, this.view, this.tokens, {
       token,
       ...entryPathOf(url),
@@ -87,7 +84,6 @@ export class EntriesController {
     @RequestHeaders() header: HeaderReader,
     @Res() reply: FastifyReply,
   ): Promise<void> {
-    this.tokens.decode(header(HEADERS.consistencyToken));
     const answer = await deleteEntry(this.store, this.view, this.tokens, {
       token,
       ...entryPathOf(url),

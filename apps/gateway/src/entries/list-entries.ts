@@ -17,8 +17,8 @@ export interface EntryList {
  */
 export async function listEntries(store: Store, tokens: ConsistencyTokens, list: EntryList): Promise<Answer> {
   const seen = tokens.decode(list.consistencyToken);
-  const { entries, truncated, head } = await store.list(list.token, list.namespace, list.prefix, list.limit);
-  tokens.refuseAhead(seen, head);
+  const asked = store.list(list.token, list.namespace, list.prefix, list.limit);
+  const { entries, truncated, head } = await tokens.checkedAhead(seen, asked);
   const headers = {
     [HEADERS.readConsistency]: 'linearizable',
     [HEADERS.consistencyToken]: tokens.encode(head),

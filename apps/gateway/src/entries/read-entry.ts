@@ -112,10 +112,9 @@ async function resultOf(
     const { revision } = view.status();
     throw new QuorateError(outcome.code, undefined, revision === null ? {} : { head: revision });
   }
-  const { entry, head } = await store
-    .get(read.token, read.namespace, read.key)
+  const { entry, head } = await tokens
+    .checkedAhead(seen, store.get(read.token, read.namespace, read.key))
     .catch((error: unknown) => Promise.reject(fallbackFailure(error, level, outcome)));
-  tokens.refuseAhead(seen, head);
   return { entry, level: { level: 'linearizable' }, revision: head, epoch: tokens.epoch, headers: {} };
 }
 

@@ -4,7 +4,8 @@ import { jsonAnswer, type Answer } from '../http/answer.js';
 import type { ConsistencyTokens } from '../store/consistency-tokens.js';
 import type { Store, View } from '../store/store.js';
 
-const IDEMPOTENCY_KEY_LENGTH_MAX = 255;
+const IDEMPOTENCY_KEY_BYTES_MAX = 255;
+const ASCII_CONTROLS = [...Array.from({ length: 32 }, (_, code) => String.fromCharCode(code)), '\u007F'];
 
 /** A write of one entry, whichever transport it came over. */
 export interface EntryWrite {
@@ -20,14 +21,13 @@ export function checkedIdempotencyKey(header: string | undefined): string | null
   if (header === undefined) {
     return null;
   }
-  if (header.length < 1 || header.length > IDEMPOTENCY_KEY_LENGTH_MAX) {
-    throw new QuorateError(
-      'INVALID_REQUEST',
-      `An Idempotency-Key has 1 to ${IDEMPOTENCY_KEY_LENGTH_MAX} characters.`,
-      {
-        field: HEADERS.idempotencyKey,
-      },
-    );
+  const bytes = Buffer.byteLength(header, 'utf8');
+  // A lone surrogate has no UTF-8 form: two keys would become one in the store.
+  const isText =
+    !/\p{Surrogate}/u.test(header) && !ASCII_CONTROLS.some((control) => header.includes(control));
+  if (bytes < 1 || bytes > IDEMPOTENCY_KEY_BYTES_MAX || !isText) {
+    const text = `An Idempotency-Key is well-formed text of 1 to ${IDEMPOTENCY_KEY_BYTES_MAX} bytes in UTF-8.`;
+    throw new QuorateError('INVALID_REQUEST', text, { field: HEADERS.idempotencyKey });
   }
   return header;
 }

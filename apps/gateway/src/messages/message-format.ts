@@ -1,10 +1,11 @@
 import { PROBLEM_MEDIA_TYPE, QuorateError, problem } from '@quorate/api';
 import type { Answer } from '../http/answer.js';
+import { memberText } from './member-text.js';
 
-/** A request as it came: plain JSON, Nest's envelope {id, pattern, data}, or neither. */
+/** A request as it came: plain JSON, Nest's envelope {id, pattern, data}, or neither. `text` is the whole message. */
 export type DecodedMessage =
-  | { readonly type: 'plain'; readonly data: unknown }
-  | { readonly type: 'envelope'; readonly id: string; readonly data: unknown }
+  | { readonly type: 'plain'; readonly text: string; readonly data: unknown }
+  | { readonly type: 'envelope'; readonly text: string; readonly id: string; readonly data: unknown }
   | { readonly type: 'malformed' };
 
 export interface EncodedReply {
@@ -16,9 +17,11 @@ const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** Tells Nest's envelope from plain JSON. Total: bytes that are no JSON object in UTF-8 are `malformed`. */
 export function decodeMessage(bytes: Uint8Array): DecodedMessage {
+  let text: string;
   let message: unknown;
   try {
-    message = JSON.parse(decoder.decode(bytes));
+    text = decoder.decode(bytes);
+    message = JSON.parse(text);
   } catch {
     return { type: 'malformed' };
   }
@@ -26,9 +29,18 @@ export function decodeMessage(bytes: Uint8Array): DecodedMessage {
     return { type: 'malformed' };
   }
   if ('id' in message && typeof message.id === 'string' && 'pattern' in message) {
-    return { type: 'envelope', id: message.id, data: 'data' in message ? message.data : undefined };
+    return { type: 'envelope', text, id: message.id, data: 'data' in message ? message.data : undefined };
   }
-  return { type: 'plain', data: message };
+  return { type: 'plain', text, data: message };
+}
+
+/** The text of a member of the request, byte for byte as it was sent. Null: no such member. Throws INVALID_JSON. */
+export function requestMemberText(request: DecodedMessage, name: string): string | null {
+  if (request.type === 'malformed') {
+    return null;
+  }
+  const data = request.type === 'plain' ? request.text : memberText(request.text, 'data');
+  return data === null ? null : memberText(data, name);
 }
 
 /**

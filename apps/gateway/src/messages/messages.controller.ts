@@ -9,7 +9,7 @@ import {
   type PutMessage,
 } from '@quorate/api';
 import { Controller, Inject } from '@nestjs/common';
-import { MessagePattern, Payload } from '@nestjs/microservices';
+import { Ctx, MessagePattern, Payload } from '@nestjs/microservices';
 import { checkAccess } from '../access/check.js';
 import { readEntry } from '../entries/read-entry.js';
 import { checkedIdempotencyKey, putEntry } from '../entries/write-entry.js';
@@ -18,6 +18,8 @@ import { CallerToken } from '../request/caller.js';
 import { Needs } from '../request/needs.js';
 import { ConsistencyTokens } from '../store/consistency-tokens.js';
 import { STORE, VIEW, type Store, type View } from '../store/store.js';
+import { MessageContext } from './message-context.js';
+import { requestMemberText } from './message-format.js';
 
 /** The NATS API: subjects `quorate.<cluster>.v1.<verb>`. Each verb calls the function that its REST route calls. */
 @Controller()
@@ -44,12 +46,13 @@ export class MessagesController {
     });
   }
 
-  /** The value came inside a JSON text, so it is written anew: the same JSON value, without the caller's spacing. */
+  /** The value is cut out of the message and kept byte for byte: parsed and written anew, numbers would change. */
   @MessagePattern('put')
   @Needs('entries:write')
   async put(
     @CallerToken() token: string,
     @Payload({ schema: putMessageSchema }) message: PutMessage,
+    @Ctx() context: MessageContext,
   ): Promise<Answer> {
     return putEntry(this.store, this.view, this.tokens, {
       token,
@@ -57,7 +60,7 @@ export class MessagesController {
       key: message.key,
       condition: parseCondition(message.ifMatch, message.ifNoneMatch),
       idempotencyKey: checkedIdempotencyKey(message.idempotencyKey),
-      value: Buffer.from(JSON.stringify(message.value)),
+      value: Buffer.from(requestMemberText(context.request, 'value') ?? ''),
     });
   }
 
@@ -68,6 +71,7 @@ export class MessagesController {
     @Payload({ schema: checkMessageSchema }) message: CheckMessage,
   ): Promise<Answer> {
     const { principal, action, resource, context } = message;
-    return checkAccess(this.store, this.tokens, token, { principal, action, resource, context });
+    const check = { principal, action, resource, context };
+    return checkAccess(this.store, this.tokens, { token, check, consistencyToken: undefined });
   }
 }

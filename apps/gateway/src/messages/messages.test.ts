@@ -2,6 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createServer, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connect, headers, type NatsConnection } from '@nats-io/transport-node';
 import { ClientProxyFactory, NatsRecordBuilder, Transport } from '@nestjs/microservices';
@@ -10,6 +11,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startMessages } from '../application.js';
 import { ADMIN_TOKEN, CLUSTER_ID, startTestGateway, type TestGateway } from '../test-gateway.testing.js';
 import { decodeMessage, encodeReply } from './message-format.js';
+import { QuorateNatsServer } from './quorate-nats-server.js';
 
 const NATS_SERVER_PATH = '/usr/sbin/nats-server';
 const SUBJECT = `quorate.${CLUSTER_ID}.v1`;
@@ -98,6 +100,25 @@ describe.skipIf(!existsSync(NATS_SERVER_PATH))('the NATS API (needs nats-server)
     expect(got.header('Consistency-Token')).toHaveLength(39);
     const strong = await request('get', { namespace: 'content', key: 'home', consistency: 'linearizable' });
     expect(strong.header('ETag')).toMatch(/^"m\d+"$/);
+  });
+
+  it('keeps a value byte for byte', async () => {
+    const value =
+      '{ "limit":9007199254740993, "big":1e400,"zero": -0, "pi":3.14159265358979323846, "a":1, "a":2 }';
+    await request('put', `{"value":1,"namespace":"limits","key":"raw","value": ${value} }`);
+    const got = await request('get', { namespace: 'limits', key: 'raw' });
+    expect(got.text).toContain(`"value":${value},`);
+    const data = `{"token":"${ADMIN_TOKEN}","namespace":"limits","key":"raw","value":1.00}`;
+    await request('put', `{"pattern":"put","id":"1","data":${data}}`);
+    expect((await request('get', { namespace: 'limits', key: 'raw' })).text).toContain('"value":1.00,');
+  });
+
+  it('refuses a value that is nested too deeply, and no other', async () => {
+    const nested = (depth: number): string => `${'['.repeat(depth)}${']'.repeat(depth)}`;
+    const put = (depth: number) =>
+      request('put', `{"namespace":"limits","key":"deep","value":${nested(depth)}}`);
+    expect((await put(100_000)).json).toMatchObject({ code: 'INVALID_JSON', status: 400 });
+    expect((await put(5000)).json).toMatchObject({ created: true });
   });
 
   it('decides', async () => {
@@ -217,22 +238,90 @@ describe.skipIf(!existsSync(NATS_SERVER_PATH))('the NATS API (needs nats-server)
   });
 });
 
+/** Greets like a NATS server without TLS, notes what comes, and turns away whoever introduces himself. */
+async function startUnfriendlyNats(): Promise<{ port: number; said: string[]; close: () => void }> {
+  const said: string[] = [];
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => {
+    sockets.add(socket);
+    said.push('');
+    const at = said.length - 1;
+    socket.on('error', () => socket.destroy());
+    socket.on('data', (bytes) => {
+      said[at] += bytes.toString();
+      if (said[at]?.includes('CONNECT') === true) {
+        socket.end("-ERR 'Authorization Violation'\r\n");
+      }
+    });
+    const info = { server_id: 'x', version: '2.11.0', headers: true, max_payload: 1_048_576, proto: 1 };
+    socket.write(`INFO ${JSON.stringify(info)}\r\n`);
+  });
+  await new Promise<void>((resolve) => {
+    server.listen(0, '127.0.0.1', resolve);
+  });
+  const address = server.address();
+  if (address === null || typeof address === 'string') {
+    throw new Error('no port');
+  }
+  const close = (): void => {
+    server.close();
+    for (const socket of sockets) {
+      socket.destroy();
+    }
+  };
+  return { port: address.port, said, close };
+}
+
+describe('the connection to NATS', () => {
+  it.each([
+    ['tls', 'says nothing, least of all the password, to a server without TLS'],
+    ['nats', 'goes on trying when it is turned away'],
+  ] as const)('%s: %s', async (scheme, _rule) => {
+    const nats = await startUnfriendlyNats();
+    const server = new QuorateNatsServer({
+      url: `${scheme}://127.0.0.1:${nats.port}`,
+      clusterId: CLUSTER_ID,
+      user: 'gateway',
+      password: 'secret-password',
+      onAnswered: () => undefined,
+    });
+    void server.listen(() => undefined);
+    try {
+      // By itself the client gives up when it has been turned away twice.
+      await until(() => nats.said.length >= 4);
+      if (scheme === 'tls') {
+        expect(nats.said.join('')).toBe('');
+      } else {
+        expect(nats.said[0]).toContain('secret-password');
+      }
+      expect(server.connectionState).not.toBe('connected');
+    } finally {
+      nats.close();
+      await server.close();
+    }
+  });
+});
+
 describe('the message format', () => {
   it("tells Nest's envelope from plain JSON", () => {
     const bytes = (text: string): Uint8Array => Buffer.from(text);
     expect(decodeMessage(bytes('{"id":"7","pattern":"get","data":{"a":1}}'))).toEqual({
       type: 'envelope',
+      text: '{"id":"7","pattern":"get","data":{"a":1}}',
       id: '7',
       data: { a: 1 },
     });
     expect(decodeMessage(bytes('{"id":"7","data":1}'))).toMatchObject({ type: 'plain' });
-    expect(decodeMessage(bytes('{"a":1}'))).toEqual({ type: 'plain', data: { a: 1 } });
+    expect(decodeMessage(bytes('{"a":1}'))).toEqual({ type: 'plain', text: '{"a":1}', data: { a: 1 } });
     expect(decodeMessage(Buffer.from([0xff]))).toEqual({ type: 'malformed' });
   });
 
   it('keeps the bytes of a value within the envelope', () => {
     const body = Buffer.from('{"value": 1.0 }');
-    const reply = encodeReply({ type: 'envelope', id: '"7', data: null }, { status: 200, headers: {}, body });
+    const reply = encodeReply(
+      { type: 'envelope', text: '', id: '"7', data: null },
+      { status: 200, headers: {}, body },
+    );
     expect(Buffer.from(reply.body).toString()).toBe(
       '{"response":{"value": 1.0 },"isDisposed":true,"id":"\\"7"}',
     );

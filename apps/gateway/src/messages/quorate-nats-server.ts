@@ -1,9 +1,10 @@
 import { QuorateError } from '@quorate/api';
-import { NatsContext, ServerNats, type MessageHandler } from '@nestjs/microservices';
+import { ServerNats, type MessageHandler } from '@nestjs/microservices';
 import { headers as natsHeaders, type Msg } from '@nats-io/transport-node';
 import { throwError, type Observable } from 'rxjs';
 import type { Answer } from '../http/answer.js';
 import { quorateErrorOf } from '../request/quorate-error-of.js';
+import { MessageContext } from './message-context.js';
 import { decodeMessage, encodeReply, type DecodedMessage } from './message-format.js';
 
 /** Injection token of the server; null without QUORATE_NATS_URL: then the API is REST only. */
@@ -46,6 +47,10 @@ export class QuorateNatsServer extends ServerNats {
       // NATS may come up later, or go away for days: REST is served meanwhile, and this goes on trying.
       waitOnFirstConnect: true,
       maxReconnectAttempts: -1,
+      // Wrong credentials may be put right at the server: go on trying.
+      ignoreAuthErrorAbort: true,
+      // Without this the client would send the password in the clear to a server that offers no TLS.
+      ...(url.startsWith('tls:') && { tls: {} }),
       reconnectTimeWait: RECONNECT_MS,
       gracefulShutdown: true,
       gracePeriod: GRACE_PERIOD_MS,
@@ -94,7 +99,7 @@ export class QuorateNatsServer extends ServerNats {
       return;
     }
     this.inFlight += 1;
-    const context = new NatsContext([message.subject, message.headers]);
+    const context = new MessageContext(message, request);
     const produce = async (): Promise<Observable<unknown>> => {
       try {
         return this.transformToObservable(await handler(request.data, context));

@@ -8,29 +8,42 @@ import { RequestHeaders, type HeaderReader } from '../http/request-headers.js';
 import { CallerToken } from '../request/caller.js';
 import { Needs } from '../request/needs.js';
 import { ConsistencyTokens } from '../store/consistency-tokens.js';
-import { STORE, type Store } from '../store/store.js';
+import { STORE, VIEW, type Store, type View } from '../store/store.js';
 import { createNamespace, deleteNamespace, listNamespaces, readNamespace } from './namespaces.js';
 
 @Controller('v1/namespaces')
 export class NamespacesController {
   constructor(
     @Inject(STORE) private readonly store: Store,
+    @Inject(VIEW) private readonly view: View,
     private readonly tokens: ConsistencyTokens,
   ) {}
 
   @Get()
   @Needs('namespaces:read')
-  async list(@CallerToken() token: string, @Res() reply: FastifyReply): Promise<void> {
-    await sendAnswer(reply, await listNamespaces(this.store, this.tokens, token));
+  async list(
+    @CallerToken() token: string,
+    @RequestHeaders() header: HeaderReader,
+    @Res() reply: FastifyReply,
+  ): Promise<void> {
+    const read = { token, consistencyToken: header(HEADERS.consistencyToken) };
+    await sendAnswer(reply, await listNamespaces(this.store, this.tokens, read));
   }
 
   @Get(':namespace')
   @Needs('namespaces:read')
-  async read(@CallerToken() token: string, @RawUrl() url: string, @Res() reply: FastifyReply): Promise<void> {
-    await sendAnswer(
-      reply,
-      await readNamespace(this.store, this.tokens, { token, namespace: namespaceOf(url) }),
-    );
+  async read(
+    @CallerToken() token: string,
+    @RawUrl() url: string,
+    @RequestHeaders() header: HeaderReader,
+    @Res() reply: FastifyReply,
+  ): Promise<void> {
+    const answer = await readNamespace(this.store, this.tokens, {
+      token,
+      namespace: namespaceOf(url),
+      consistencyToken: header(HEADERS.consistencyToken),
+    });
+    await sendAnswer(reply, answer);
   }
 
   @Put(':namespace')
@@ -42,7 +55,7 @@ export class NamespacesController {
     @Body({ schema: namespaceBodySchema }) body: NamespaceBody,
     @Res() reply: FastifyReply,
   ): Promise<void> {
-    const answer = await createNamespace(this.store, this.tokens, {
+    const answer = await createNamespace(this.store, this.view, this.tokens, {
       token,
       namespace: namespaceOf(url),
       kind: body.kind,
@@ -59,7 +72,7 @@ export class NamespacesController {
     @RequestHeaders() header: HeaderReader,
     @Res() reply: FastifyReply,
   ): Promise<void> {
-    const answer = await deleteNamespace(this.store, this.tokens, {
+    const answer = await deleteNamespace(this.store, this.view, this.tokens, {
       token,
       namespace: namespaceOf(url),
       idempotencyKey: checkedIdempotencyKey(header(HEADERS.idempotencyKey)),

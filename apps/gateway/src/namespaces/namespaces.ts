@@ -2,7 +2,7 @@ import { HEADERS, QuorateError, refuseReservedNamespace, type NamespaceBody } fr
 import type { NamespaceRecord } from '@quorate/kv';
 import { jsonAnswer, type Answer } from '../http/answer.js';
 import type { ConsistencyTokens } from '../store/consistency-tokens.js';
-import type { Store } from '../store/store.js';
+import type { Store, View } from '../store/store.js';
 
 function described(record: NamespaceRecord): object {
   const { name, kind, revision, createRevision } = record;
@@ -13,9 +13,10 @@ function described(record: NamespaceRecord): object {
 export async function listNamespaces(
   store: Store,
   tokens: ConsistencyTokens,
-  token: string,
+  read: { readonly token: string; readonly consistencyToken: string | undefined },
 ): Promise<Answer> {
-  const { records, head } = await store.namespaces(token);
+  const seen = tokens.decode(read.consistencyToken);
+  const { records, head } = await tokens.checkedAhead(seen, store.namespaces(read.token));
   const namespaces = records.filter(({ deleted }) => !deleted).map(described);
   return jsonAnswer(200, linearizableAt(tokens.encode(head)), { namespaces, revision: head });
 }
@@ -24,9 +25,14 @@ export async function listNamespaces(
 export async function readNamespace(
   store: Store,
   tokens: ConsistencyTokens,
-  read: { readonly token: string; readonly namespace: string },
+  read: {
+    readonly token: string;
+    readonly namespace: string;
+    readonly consistencyToken: string | undefined;
+  },
 ): Promise<Answer> {
-  const { record, head } = await store.namespace(read.token, read.namespace);
+  const seen = tokens.decode(read.consistencyToken);
+  const { record, head } = await tokens.checkedAhead(seen, store.namespace(read.token, read.namespace));
   if (record.deleted) {
     throw new QuorateError('NAMESPACE_NOT_FOUND', undefined, { head });
   }
@@ -42,6 +48,7 @@ export interface NamespaceWrite {
 /** Creates a namespace: 201, or 200 when it exists with the same kind. Throws NAMESPACE_KIND_CONFLICT. */
 export async function createNamespace(
   store: Store,
+  view: View,
   tokens: ConsistencyTokens,
   write: NamespaceWrite & NamespaceBody,
 ): Promise<Answer> {
@@ -53,6 +60,7 @@ export async function createNamespace(
     write.idempotencyKey,
   );
   const { created, revision, createRevision, head } = written;
+  view.ownWrite(namespace, null, revision);
   const headers = { [HEADERS.consistencyToken]: tokens.encode(head) };
   return jsonAnswer(created ? 201 : 200, headers, { name: namespace, kind, revision, createRevision });
 }
@@ -60,12 +68,14 @@ export async function createNamespace(
 /** Deletes a namespace with its entries. Throws NAMESPACE_NOT_FOUND. */
 export async function deleteNamespace(
   store: Store,
+  view: View,
   tokens: ConsistencyTokens,
   write: NamespaceWrite,
 ): Promise<Answer> {
   const { token, namespace } = write;
   refuseReservedNamespace(namespace);
   const written = await store.write(token, { type: 'deleteNamespace', namespace }, write.idempotencyKey);
+  view.ownWrite(namespace, null, written.revision);
   const headers = { [HEADERS.consistencyToken]: tokens.encode(written.head) };
   return jsonAnswer(200, headers, { name: namespace, revision: written.revision });
 }

@@ -1,6 +1,6 @@
 import { decodeConsistencyToken, encodeConsistencyToken, QuorateError, HEADERS } from '@quorate/api';
 import type { ConsistencyToken } from '@quorate/api';
-import type { Revision } from '@quorate/kv';
+import { revision, type Revision } from '@quorate/kv';
 
 /** Writes and reads the `Consistency-Token` header of one cluster. */
 export class ConsistencyTokens {
@@ -30,6 +30,25 @@ export class ConsistencyTokens {
   }
 
   /**
+   * An answer of the store, of which every one says the head that it was proven at, unless the caller has seen more than
+   * that: then TOKEN_AHEAD. A refusal says it too: a namespace that "does not exist" may be the data that is missing.
+   */
+  async checkedAhead<Proven extends { readonly head: Revision }>(
+    seen: ConsistencyToken | null,
+    asked: Promise<Proven>,
+  ): Promise<Proven> {
+    const answer = await asked.catch((error: unknown): never => {
+      const head = provenHeadOf(error);
+      if (head !== null) {
+        this.refuseAhead(seen, head);
+      }
+      throw error;
+    });
+    this.refuseAhead(seen, answer.head);
+    return answer;
+  }
+
+  /**
    * Throws TOKEN_AHEAD when `head`, proven by a quorum round of the token's epoch, is smaller than what the token has
    * seen: acknowledged data is missing. That is an alarm, and no retry helps.
    */
@@ -38,4 +57,13 @@ export class ConsistencyTokens {
       throw new QuorateError('TOKEN_AHEAD', undefined, { head });
     }
   }
+}
+
+/** The head that a refusal was decided at. Who is not available, or cannot say what happened, has proven none. */
+function provenHeadOf(error: unknown): Revision | null {
+  if (!(error instanceof QuorateError) || error.effect === 'unknown' || error.status >= 500) {
+    return null;
+  }
+  const { head } = error.details;
+  return head === undefined ? null : revision(head);
 }

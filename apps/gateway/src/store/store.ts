@@ -56,8 +56,11 @@ export interface ViewStatus {
 export interface View {
   /** Never rejects. `fallback`: the view cannot prove what was asked for, the store has to answer. */
   read(read: ViewRead): Promise<ViewOutcome>;
-  /** A write of this gateway was acknowledged at `revision`: eventual reads of the key must not show older. */
-  ownWrite(namespace: string, key: string, revision: Revision): void;
+  /**
+   * A write of this gateway was acknowledged at `revision`: eventual reads of the key must not show older. `key` null:
+   * the namespace itself was created or deleted, which concerns all of its keys.
+   */
+  ownWrite(namespace: string, key: string | null, revision: Revision): void;
   /** The same as in `status`, without the cost of the rest: every cached answer names it. */
   readonly state: ViewState;
   status(): ViewStatus;

@@ -1,4 +1,5 @@
-import type { ClusterDescription, ClusterMember } from '@quorate/link';
+import type { ClusterMember } from '@quorate/api';
+import type { ClusterDescription } from '@quorate/link';
 import { memberId } from '@quorate/raft';
 import {
   NodeDisk,

@@ -1,5 +1,5 @@
-import type { PeerState } from '@quorate/api';
-import { LinkConnection, LinkServer, isLoopbackHost, memberListHash } from '@quorate/link';
+import { memberListHash, type PeerState } from '@quorate/api';
+import { LinkConnection, LinkServer, isLoopbackHost } from '@quorate/link';
 import type { LinkServerCounts, LinkServerOptions } from '@quorate/link';
 import type { Message } from '@quorate/raft';
 import type { OwnCluster } from '../configuration/cluster-file.js';
