@@ -5,8 +5,9 @@ import { install, requireNode, root } from './setup.mjs';
 const node = process.execPath;
 const steps = [
   ['format', node, ['node_modules/oxfmt/bin/oxfmt', '--check', '.']],
-  ['lint', node, ['node_modules/oxlint/bin/oxlint', '--type-aware', '--deny-warnings', '.']],
   ['types', node, ['node_modules/typescript/bin/tsc', '-b']],
+  // With type information, which comes from the build.
+  ['lint', node, ['node_modules/oxlint/bin/oxlint', '--type-aware', '--deny-warnings', '.']],
   ['types of tests', node, ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.tests.json']],
   ['dead code', node, ['node_modules/knip/bin/knip.js', '--no-progress']],
   ['lock file', 'npm', ['ci', '--dry-run', '--loglevel=error']],

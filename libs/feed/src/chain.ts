@@ -14,9 +14,9 @@ export interface ChainLink {
 }
 
 /**
- * `apply`: it joins on. `duplicate`: nothing new. `gap`: something before it is missing, pull. `resync`: a
- * newer epoch, drop
- * everything. `outdated`: a message of an earlier epoch that comes late, drop the message.
+ * W8: how a message joins on to what a consumer has.
+ * `apply`: it joins on. `duplicate`: nothing new. `gap`: something before it is missing, pull. `resync`: a newer epoch,
+ * drop everything. `outdated`: a message of an earlier epoch that comes late, drop the message.
  */
 export type ChainStep = 'apply' | 'duplicate' | 'gap' | 'resync' | 'outdated';
 
