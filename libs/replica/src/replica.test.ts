@@ -287,6 +287,18 @@ describe('members that are behind', () => {
     expect(world.ask(3, fill).answer).toMatchObject({ type: 'filled', entry: { key: 'k19' } });
   });
 
+  it('a leader that lost its quorum still fills caches: it had caught up', () => {
+    const { world, client } = started();
+    world.ask(1, write({ type: 'createNamespace', namespace: 'content', kind: 'cached' }, client));
+    world.ask(1, write(put('page', 'v', 'content'), client));
+    world.cut.add(2).add(3);
+    world.pass(2000);
+    expect(world.members[0]!.replica.raft.role).not.toBe('leader');
+    const fill: StoreRequest = { type: 'fill', namespace: 'content', key: 'page', minRevision: revision(3) };
+    expect(world.ask(1, fill).answer).toMatchObject({ type: 'filled', entry: { key: 'page' } });
+    expect(world.ask(1, { type: 'resync' }).answer).toMatchObject({ type: 'resynced' });
+  });
+
   it('a limit outside 1 to 1,000 is refused, not asserted', () => {
     const { world } = started();
     for (const limit of [0, 1001, 5000]) {

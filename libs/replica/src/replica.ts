@@ -97,6 +97,7 @@ export class Replica {
   #observedLeader: MemberId | null = null;
   /** The commit index first heard of from a leader since the start: see `caughtUp`. */
   #catchUpIndex: LogIndex | null = null;
+  #caughtUp = false;
 
   constructor(
     config: ReplicaConfig,
@@ -219,13 +220,20 @@ export class Replica {
   }
 
   /**
-   * Has this member, since its own start, applied all that a leader had committed when it first spoke to it? A member that has not
+   * Has this member, since its own start, at any time applied all that a leader had committed? A member that has not
    * must not say "does not exist" to a cache: it may just have been restarted far behind.
    */
   get caughtUp(): boolean {
+    return this.#caughtUp;
+  }
+
+  #noteCaughtUp(): void {
+    if (this.#caughtUp) return;
     // The leader has, once it has applied an entry of its own term: all older ones are below it (P2).
-    if (this.raft.role === 'leader') return this.raft.termAt(this.raft.appliedIndex) === this.raft.term;
-    return this.#catchUpIndex !== null && this.raft.appliedIndex >= this.#catchUpIndex;
+    this.#caughtUp =
+      this.raft.role === 'leader'
+        ? this.raft.termAt(this.raft.appliedIndex) === this.raft.term
+        : this.#catchUpIndex !== null && this.raft.appliedIndex >= this.#catchUpIndex;
   }
 
   status(): MemberStatus {
@@ -272,6 +280,7 @@ export class Replica {
     // W3. Bounded: what one Ready leaves over (a long catch-up) waits for the next turn of the event loop.
     const ready = this.raft.ready();
     if (ready !== null) this.#handle(ready);
+    this.#noteCaughtUp();
     this.#observe();
     if (this.raft.hasReady()) this.#deferFlush();
   }
