@@ -42,5 +42,5 @@ describe('kill -9 of members under writes', () => {
     await cluster.converge();
     expect(records.filter((record) => record.outcome === 'acknowledged').length).toBeGreaterThan(200);
     expect(await liesOf(cluster, 'limits', records)).toEqual([]);
-  });
+  }, 400_000);
 });
