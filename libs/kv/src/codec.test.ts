@@ -2,7 +2,15 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { ByteReader, ByteWriter, DecodeError } from './bytes.js';
 import { decodeCommand, encodeCommand, readChangeBatch, writeChangeBatch } from './codec.js';
-import { commandOf, createNamespace, deleteNamespace, put, remove, seededRandom, utf8 } from './testing.js';
+import {
+  commandOf,
+  createNamespace,
+  deleteNamespace,
+  put,
+  remove,
+  seededRandom,
+  utf8,
+} from './commands.testing.js';
 import type { Change, ChangeBatch, Command } from './types.js';
 import { revision } from './types.js';
 

@@ -4,7 +4,7 @@ import { ByteReader, DecodeError } from './bytes.js';
 import { encodeCommand } from './codec.js';
 import { StateMachine } from './state-machine.js';
 import type { StateMachineOptions } from './state-machine.js';
-import type { Stamps } from './testing.js';
+import type { Stamps } from './commands.testing.js';
 import {
   codeOf,
   commandOf,
@@ -16,7 +16,7 @@ import {
   run,
   seededRandom,
   utf8,
-} from './testing.js';
+} from './commands.testing.js';
 import type { ApplyResult, Condition, Entry, NamespaceKind, Operation } from './types.js';
 import { revision } from './types.js';
 

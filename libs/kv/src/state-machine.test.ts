@@ -13,7 +13,7 @@ import {
   run,
   seededRandom,
   utf8,
-} from './testing.js';
+} from './commands.testing.js';
 import type { ApplyResult, Change, Condition } from './types.js';
 import { changeRevision } from './codec.js';
 import { revision } from './types.js';
