@@ -1,121 +1,15 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { checkByKey, type KeyCheckOptions } from './check-by-key.js';
+import { comparesBlindly, legalHistory, mutated } from './histories.testing.js';
 import type { HistoryOperation } from './history.js';
 import { checkByPermutation } from './permutation-checker.testing.js';
 import { checkRevisionSweep } from './revision-sweep.js';
 
-/** A small seeded generator (mulberry32): a failing history is found again by its seed. */
-function randomFrom(seed: number): (below: number) => number {
-  let state = seed | 0;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
-  };
-}
-
-const KEYS = ['k', 'l'];
-
-/** A history of a real store: each operation takes effect at one moment between its invocation and its completion. */
-function legalHistory(seed: number, count: number, blindReads: boolean): HistoryOperation[] {
-  const random = randomFrom(seed);
-  const plans = Array.from({ length: count }, (_, index) => {
-    const effectAt = 10 + random(60) * 4 + index / 100;
-    return {
-      id: index + 1,
-      effectAt,
-      invokedAt: effectAt - random(40) - 1,
-      completedAt: effectAt + random(40) + 1,
-    };
-  }).sort((left, right) => left.effectAt - right.effectAt);
-  const entries = new Map<string, { value: string; revision: number; acknowledged: boolean }>();
-  let revision = 0;
-  return plans.map(({ id, invokedAt, completedAt }): HistoryOperation => {
-    // Revisions of others (namespaces, other tests) leave holes.
-    if (random(8) === 0) revision += 1;
-    const key = KEYS[random(KEYS.length)] ?? 'k';
-    const entry = entries.get(key);
-    const kind = random(10);
-    if (kind < 4) {
-      // A refused comparison sees the revision of an entry, but not its value.
-      const value = blindReads && entry !== undefined && kind === 0 ? undefined : (entry?.value ?? null);
-      const entryRevision = entry?.revision ?? null;
-      return { type: 'read', id, key, invokedAt, completedAt, head: revision, entryRevision, value };
-    }
-    const value = kind < 8 ? `v${id}` : null;
-    // Nobody compares with a revision that he was never told.
-    const compares = random(3) === 0 && entry?.acknowledged !== false;
-    const replaced = compares ? (entry?.revision ?? null) : undefined;
-    const fate = random(6);
-    const common = { type: 'write', id, key, invokedAt, value, replaced } as const;
-    if (fate === 0) return { ...common, outcome: 'none', completedAt, revision: null };
-    if (fate === 1) return { ...common, outcome: 'unknown', completedAt: null, revision: null };
-    revision += 1;
-    if (value === null) entries.delete(key);
-    else entries.set(key, { value, revision, acknowledged: fate > 2 });
-    if (fate === 2) return { ...common, outcome: 'unknown', completedAt: null, revision: null };
-    if (fate === 3 && random(2) === 0) return { ...common, outcome: 'unknown', completedAt: null, revision };
-    return { ...common, outcome: 'done', completedAt, revision };
-  });
-}
-
-/** One lie somewhere. The result may still be legal: that is for the checkers to find out, and to agree upon. */
-function mutated(history: readonly HistoryOperation[], seed: number): HistoryOperation[] {
-  const random = randomFrom(seed ^ 0x5eed);
-  const victim = random(history.length);
-  const shift = random(2) === 0 ? 1 : -1;
-  return history.map((operation, index) => {
-    if (index !== victim) return operation;
-    if (operation.type === 'read') {
-      const another = history[random(history.length)];
-      switch (random(4)) {
-        case 0:
-          return { ...operation, head: Math.max(0, operation.head + shift) };
-        case 1:
-          return { ...operation, value: null, entryRevision: null };
-        case 2:
-          return { ...operation, completedAt: operation.invokedAt + 0.5 };
-        default:
-          return another?.type === 'read'
-            ? { ...operation, value: another.value, entryRevision: another.entryRevision }
-            : operation;
-      }
-    }
-    switch (random(4)) {
-      case 0:
-        return operation.revision === null
-          ? operation
-          : { ...operation, revision: Math.max(1, operation.revision + shift) };
-      case 1:
-        return operation.outcome === 'done' ? { ...operation, outcome: 'none', revision: null } : operation;
-      case 2:
-        return operation.outcome === 'done'
-          ? { ...operation, invokedAt: operation.invokedAt - 60, completedAt: operation.invokedAt - 20 }
-          : operation;
-      default:
-        return operation.replaced === undefined ? operation : { ...operation, replaced: null };
-    }
-  });
-}
-
-/**
- * Does some condition name a revision at which nothing is known to have been written? No real client compares with a revision that
- * it was never told; a lie can make it look so. Which open write it was is then a guess, and the two checkers guess differently.
- */
-function comparesBlindly(history: readonly HistoryOperation[]): boolean {
-  const known = new Set<number | null | undefined>([null, undefined]);
-  for (const operation of history) {
-    if (operation.type === 'write') known.add(operation.revision);
-    else if (operation.value !== undefined) known.add(operation.entryRevision);
-  }
-  return history.some((operation) => operation.type === 'write' && !known.has(operation.replaced));
-}
-
 describe('revision sweep against every permutation', () => {
   it('agrees on 20,000 legal histories, and accepts them', () => {
     for (let seed = 0; seed < 20_000; seed += 1) {
-      const history = legalHistory(seed, 1 + (seed % 7), seed % 2 === 0);
+      const history = legalHistory(seed, 1 + (seed % 7), { blindReads: seed % 2 === 0 });
       const verdict = checkRevisionSweep(history);
       expect({ seed, verdict }).toEqual({
         seed,
@@ -128,7 +22,7 @@ describe('revision sweep against every permutation', () => {
   it('agrees on 20,000 histories with one lie', () => {
     let convicted = 0;
     for (let seed = 0; seed < 20_000; seed += 1) {
-      const history = mutated(legalHistory(seed, 2 + (seed % 6), false), seed);
+      const history = mutated(legalHistory(seed, 2 + (seed % 6)), seed);
       if (comparesBlindly(history)) continue;
       const legal = checkByPermutation(history);
       const verdict = checkRevisionSweep(history);
@@ -142,7 +36,7 @@ describe('revision sweep against every permutation', () => {
 
   it('never convicts what some permutation allows, when values are not always seen', () => {
     for (let seed = 0; seed < 10_000; seed += 1) {
-      const history = mutated(legalHistory(seed, 2 + (seed % 6), true), seed);
+      const history = mutated(legalHistory(seed, 2 + (seed % 6), { blindReads: true }), seed);
       if (comparesBlindly(history)) continue;
       const verdict = checkRevisionSweep(history);
       if (!verdict.linearizable && checkByPermutation(history)) {
@@ -154,12 +48,94 @@ describe('revision sweep against every permutation', () => {
   it('does not depend on the order in which operations are listed', () => {
     fc.assert(
       fc.property(fc.integer(), fc.integer({ min: 2, max: 7 }), fc.boolean(), (seed, count, lie) => {
-        const legal = legalHistory(seed, count, false);
+        const legal = legalHistory(seed, count);
         const history = lie ? mutated(legal, seed) : legal;
         const forwards = checkRevisionSweep(history).linearizable;
         expect(checkRevisionSweep([...history].reverse()).linearizable).toBe(forwards);
       }),
       { numRuns: 500 },
     );
+  });
+});
+
+/** Every length of window must come to the same verdict: the cuts are not part of the question. */
+function optionsOf(seed: number, revisions: KeyCheckOptions['revisions']): Partial<KeyCheckOptions> {
+  return { revisions, windowOperationsMax: [1, 2, 3, 5, 64][seed % 5] ?? 64 };
+}
+
+function severalLies(seed: number, legal: readonly HistoryOperation[]): readonly HistoryOperation[] {
+  let history = legal;
+  for (let lie = 0; lie < seed % 4; lie += 1) history = mutated(history, seed + 1_000_003 * lie);
+  return history;
+}
+
+describe('search of Wing, Gong and Lowe against the sweep', () => {
+  it('agrees on 24,000 histories of one key, where the revisions of the store are those of the key', () => {
+    let convicted = 0;
+    for (let seed = 0; seed < 24_000; seed += 1) {
+      const history = severalLies(seed, legalHistory(seed, 2 + (seed % 16), { keys: ['k'] }));
+      if (comparesBlindly(history)) continue;
+      const sweep = checkRevisionSweep(history).linearizable;
+      const search = checkByKey(history, optionsOf(seed, 'rising')).outcome;
+      if ((search === 'linearizable') !== sweep) expect({ seed, search, sweep, history }).toBe('agreement');
+      if (!sweep) convicted += 1;
+    }
+    expect(convicted).toBeGreaterThan(3_000);
+    expect(convicted).toBeLessThan(21_000);
+  });
+
+  it('never convicts one of 12,000 histories of two keys that the sweep acquits', () => {
+    const convicted = { sweep: 0, rising: 0, opaque: 0 };
+    for (let seed = 0; seed < 12_000; seed += 1) {
+      const history = severalLies(seed, legalHistory(seed, 2 + (seed % 16)));
+      if (comparesBlindly(history)) continue;
+      const sweep = checkRevisionSweep(history).linearizable;
+      if (!sweep) convicted.sweep += 1;
+      for (const revisions of ['rising', 'opaque'] as const) {
+        const search = checkByKey(history, optionsOf(seed, revisions)).outcome;
+        if (search === 'linearizable') continue;
+        convicted[revisions] += 1;
+        if (sweep) expect({ seed, revisions, history }).toBe('an acquittal');
+      }
+    }
+    // The less a checker is told, the less it sees; but each sees much.
+    expect(convicted.opaque).toBeGreaterThan(700);
+    expect(convicted.rising).toBeGreaterThan(convicted.opaque);
+    expect(convicted.sweep).toBeGreaterThan(convicted.rising);
+    expect(convicted.sweep).toBeLessThan(10_000);
+  });
+});
+
+describe('search of Wing, Gong and Lowe against every permutation', () => {
+  it('agrees on 12,000 histories of one key, also if values are not always seen and conditions are blind', () => {
+    let convicted = 0;
+    for (let seed = 0; seed < 12_000; seed += 1) {
+      const legal = legalHistory(seed, 2 + (seed % 6), { keys: ['k'], blindReads: true });
+      const history = severalLies(seed, legal);
+      const permutation = checkByPermutation(history);
+      const rising = checkByKey(history, optionsOf(seed, 'rising')).outcome;
+      if ((rising === 'linearizable') !== permutation) expect({ seed, rising, history }).toBe('agreement');
+      const opaque = checkByKey(history, optionsOf(seed, 'opaque')).outcome;
+      if (permutation) expect({ seed, opaque }).toEqual({ seed, opaque: 'linearizable' });
+      else convicted += 1;
+    }
+    expect(convicted).toBeGreaterThan(1_000);
+    expect(convicted).toBeLessThan(11_000);
+  });
+
+  it('contradicts itself on none of 4,000 histories when it is short of memory', () => {
+    let undecided = 0;
+    for (let seed = 0; seed < 4_000; seed += 1) {
+      const history = severalLies(seed, legalHistory(seed, 16, { keys: ['k'] }));
+      const full = checkByKey(history).outcome;
+      const short = checkByKey(history, {
+        memoEntriesMax: 4,
+        configurationsMax: 2,
+        windowOperationsMax: 4,
+      }).outcome;
+      if (short === 'undecided') undecided += 1;
+      else if (full !== short) expect({ seed, full, short, history }).toBe('agreement');
+    }
+    expect(undecided).toBeGreaterThan(400);
   });
 });

@@ -9,6 +9,8 @@ interface Invocation {
   readonly id: number;
   readonly key: string;
   readonly invokedAt: number;
+  /** Who asked. Only for drawing: no checker looks at it. */
+  readonly client?: string;
 }
 
 /**

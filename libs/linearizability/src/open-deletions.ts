@@ -25,24 +25,28 @@ interface Placement {
 
 /**
  * Gives each gap an open deletion and a free revision of its own. Returns the first gap that cannot be served, or
- * null. The gaps of one key do not overlap, so a deletion that may serve a gap may serve every later one of the key;
- * hence the one with the lowest bound is given first. Revisions are then handed out earliest deadline first, which is
- * optimal for jobs of equal length.
+ * null. The gaps of one key do not overlap, so a deletion without a condition that may serve a gap may serve every later one of the
+ * key: the one with the lowest bound is given first. One that names the revision of the put serves that gap or none, so
+ * it goes before them. Revisions are then handed out earliest deadline first, which is optimal for jobs of equal length.
  */
 export function placeOpenDeletions(
   gaps: readonly AbsenceGap[],
   deletions: readonly OpenDeletion[],
-  takenRevisions: ReadonlySet<number>,
+  takenRevisions: Pick<ReadonlyMap<number, unknown>, 'has'>,
 ): AbsenceGap | null {
-  const left = [...deletions].sort((one, other) => one.after - other.after);
+  const leftByKey = new Map<string, OpenDeletion[]>();
+  for (const deletion of [...deletions].sort((one, other) => one.after - other.after)) {
+    const left = leftByKey.get(deletion.operation.key);
+    if (left === undefined) leftByKey.set(deletion.operation.key, [deletion]);
+    else left.push(deletion);
+  }
   const placements: Placement[] = [];
   for (const gap of [...gaps].sort((one, other) => one.through - other.through)) {
-    const index = left.findIndex(
-      ({ operation, after }) =>
-        operation.key === gap.key &&
-        after < gap.through &&
-        (operation.replaced === undefined || operation.replaced === gap.putRevision),
-    );
+    const left = leftByKey.get(gap.key) ?? [];
+    const first = (replaced: number | undefined): number =>
+      left.findIndex(({ operation, after }) => after < gap.through && operation.replaced === replaced);
+    const named = first(gap.putRevision);
+    const index = named === -1 ? first(undefined) : named;
     const deletion = left[index];
     if (deletion === undefined) return gap;
     left.splice(index, 1);
@@ -51,7 +55,10 @@ export function placeOpenDeletions(
   return handOutRevisions(placements, takenRevisions);
 }
 
-function handOutRevisions(placements: Placement[], takenRevisions: ReadonlySet<number>): AbsenceGap | null {
+function handOutRevisions(
+  placements: Placement[],
+  takenRevisions: Pick<ReadonlyMap<number, unknown>, 'has'>,
+): AbsenceGap | null {
   const waiting = placements.sort((one, other) => one.from - other.from);
   const ready: Placement[] = [];
   let revision = 0;

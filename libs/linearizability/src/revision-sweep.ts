@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { describeOperation } from './describe.js';
 import type { HistoryOperation, ReadOperation, Verdict, WriteOperation } from './history.js';
 import { placeOpenDeletions, type AbsenceGap, type OpenDeletion } from './open-deletions.js';
 
@@ -50,27 +51,25 @@ export function checkRevisionSweep(history: readonly HistoryOperation[]): Verdic
 function sweep(history: readonly HistoryOperation[]): void {
   const writes = history.filter((operation) => operation.type === 'write');
   const reads = history.filter((operation) => operation.type === 'read');
-  const observations = [...reads.map(observationOfRead), ...writes.flatMap(observationOfCondition)];
+  const observations: Observation[] = reads.map(observationOfRead);
+  for (const write of writes) observeCondition(write, observations);
 
   const byRevision = placeKnownWrites(writes);
-  placeSeenOpenWrites(writes, observations, byRevision);
-  observations.push(
-    ...[...byRevision.values()].flatMap(({ operation, revision }) =>
-      operation.outcome === 'unknown' ? conditionAt(operation, revision) : [],
-    ),
-  );
+  const placedOpen = placeSeenOpenWrites(writes, observations, byRevision);
+  for (const { operation, revision } of byRevision.values()) {
+    if (operation.outcome === 'unknown') addCondition(operation, revision, observations);
+  }
   const timeline = new Timeline(reads, writes);
-  placeByRevisionOnly(writes, observations, byRevision, timeline);
+  placeByRevisionOnly(writes, observations, byRevision, placedOpen, timeline);
 
-  checkRealTime(reads, [...byRevision.values()], timeline);
+  checkRealTime(reads, byRevision, timeline);
   const gaps = checkObservations(observations, byRevision);
-  const open = openDeletions(writes, byRevision, timeline);
-  const taken = new Set(byRevision.keys());
-  const unexplained = placeOpenDeletions(gaps, open, taken);
+  const open = openDeletions(writes, placedOpen, timeline);
+  const unexplained = placeOpenDeletions(gaps, open, byRevision);
   if (unexplained !== null) {
     const { put, absence } = unexplained;
     throw new Violation(
-      `${describe(absence)} although ${describe(put)} was the latest write of the key and nobody deleted it`,
+      `${describeOperation(absence)} although ${describeOperation(put)} was the latest write of the key and nobody deleted it`,
       [put, absence],
     );
   }
@@ -78,24 +77,29 @@ function sweep(history: readonly HistoryOperation[]): void {
 
 function observationOfRead(read: ReadOperation): Observation {
   const { key, head, entryRevision, value } = read;
+  if (entryRevision === null && typeof value === 'string') {
+    throw new Violation(`operation ${read.id} read ${value} in ${key}, but no entry`, [read]);
+  }
   if (entryRevision !== null && entryRevision > head) {
-    throw new Violation(`${describe(read)} at an older revision of the store than that of the entry itself`, [
-      read,
-    ]);
+    throw new Violation(
+      `${describeOperation(read)} at an older revision of the store than that of the entry itself`,
+      [read],
+    );
   }
   return { operation: read, key, head, entryRevision, value };
 }
 
-function observationOfCondition(write: WriteOperation): Observation[] {
-  if (write.outcome !== 'done') return [];
+function observeCondition(write: WriteOperation, observations: Observation[]): void {
+  if (write.outcome !== 'done') return;
   assert(write.revision !== null, `operation ${write.id} is done but has no revision`);
-  return conditionAt(write, write.revision);
+  addCondition(write, write.revision, observations);
 }
 
-function conditionAt(write: WriteOperation, revision: number): Observation[] {
-  if (write.replaced === undefined) return [];
-  const value = write.replaced === null ? null : undefined;
-  return [{ operation: write, key: write.key, head: revision - 1, entryRevision: write.replaced, value }];
+function addCondition(write: WriteOperation, revision: number, observations: Observation[]): void {
+  const { key, replaced } = write;
+  if (replaced === undefined) return;
+  const value = replaced === null ? null : undefined;
+  observations.push({ operation: write, key, head: revision - 1, entryRevision: replaced, value });
 }
 
 function placeKnownWrites(writes: readonly WriteOperation[]): Map<number, PlacedWrite> {
@@ -109,49 +113,60 @@ function placeKnownWrites(writes: readonly WriteOperation[]): Map<number, Placed
 function place(byRevision: Map<number, PlacedWrite>, write: WriteOperation, revision: number): void {
   const other = byRevision.get(revision)?.operation;
   if (other !== undefined) {
-    throw new Violation(`${describe(write)} and ${describe(other)}: both at revision ${revision}`, [
-      write,
-      other,
-    ]);
+    throw new Violation(
+      `${describeOperation(write)} and ${describeOperation(other)}: both at revision ${revision}`,
+      [write, other],
+    );
   }
   byRevision.set(revision, { operation: write, revision });
 }
 
-/** An open write whose value somebody saw did take effect, at the revision that the observer saw. */
+/**
+ * An open write whose value somebody saw did take effect, at the revision that the observer saw. Returns the open writes that did,
+ * with their revisions.
+ */
 function placeSeenOpenWrites(
   writes: readonly WriteOperation[],
   observations: readonly Observation[],
   byRevision: Map<number, PlacedWrite>,
-): void {
+): Map<WriteOperation, number> {
   const writerOf = new Map<string, WriteOperation>();
   for (const write of writes) {
     if (write.value === null) continue;
     assert(!writerOf.has(write.value), `value ${write.value} is written twice: values must be unique`);
     writerOf.set(write.value, write);
   }
-  const placed = new Map<WriteOperation, number>();
-  for (const { operation, revision } of byRevision.values()) placed.set(operation, revision);
+  const placedOpen = new Map<WriteOperation, number>();
+  for (const { operation, revision } of byRevision.values()) {
+    if (operation.outcome === 'unknown') placedOpen.set(operation, revision);
+  }
   for (const seen of observations) {
     if (seen.value === null || seen.value === undefined || seen.entryRevision === null) continue;
     const writer = writerOf.get(seen.value);
     if (writer === undefined || writer.key !== seen.key) {
-      throw new Violation(`${describe(seen.operation)}, which nobody wrote to ${seen.key}`, [seen.operation]);
+      throw new Violation(`${describeOperation(seen.operation)}, which nobody wrote to ${seen.key}`, [
+        seen.operation,
+      ]);
     }
     if (writer.outcome === 'none') {
-      throw new Violation(`${describe(seen.operation)}, but ${describe(writer)}`, [writer, seen.operation]);
+      throw new Violation(`${describeOperation(seen.operation)}, but ${describeOperation(writer)}`, [
+        writer,
+        seen.operation,
+      ]);
     }
-    const at = placed.get(writer);
+    const at = writer.revision ?? placedOpen.get(writer);
     if (at === undefined) {
       place(byRevision, writer, seen.entryRevision);
-      placed.set(writer, seen.entryRevision);
+      placedOpen.set(writer, seen.entryRevision);
     } else if (at !== seen.entryRevision) {
       throw new Violation(
-        `${describe(seen.operation)} at revision ${seen.entryRevision}, but ${describe(writer)} was at revision ${at}: ` +
+        `${describeOperation(seen.operation)} at revision ${seen.entryRevision}, but ${describeOperation(writer)} was at revision ${at}: ` +
           'applied twice, or answered with a wrong revision',
         [writer, seen.operation],
       );
     }
   }
+  return placedOpen;
 }
 
 /**
@@ -163,15 +178,15 @@ function placeByRevisionOnly(
   writes: readonly WriteOperation[],
   observations: readonly Observation[],
   byRevision: Map<number, PlacedWrite>,
+  placedOpen: Map<WriteOperation, number>,
   timeline: Timeline,
 ): void {
   const missing = observations
     .filter((seen) => seen.entryRevision !== null && !byRevision.has(seen.entryRevision))
     .sort((left, right) => (left.entryRevision ?? 0) - (right.entryRevision ?? 0));
   if (missing.length === 0) return;
-  const placed = new Set([...byRevision.values()].map(({ operation }) => operation));
   const candidates = writes.filter(
-    (write) => write.outcome === 'unknown' && write.value !== null && !placed.has(write),
+    (write) => write.outcome === 'unknown' && write.value !== null && !placedOpen.has(write),
   );
   for (const seen of missing) {
     const at = seen.entryRevision;
@@ -182,86 +197,99 @@ function placeByRevisionOnly(
     );
     const write = candidates[index];
     if (write === undefined) {
-      throw new Violation(`${describe(seen.operation)}, but nobody wrote at revision ${at}`, [
+      throw new Violation(`${describeOperation(seen.operation)}, but nobody wrote at revision ${at}`, [
         seen.operation,
       ]);
     }
     candidates.splice(index, 1);
     place(byRevision, write, at);
+    placedOpen.set(write, at);
   }
 }
 
+/** 2r for the write of revision r, 2h+1 for a read at head h. */
 interface Point {
   readonly operation: HistoryOperation;
-  /** 2r for the write of revision r, 2h+1 for a read at head h. */
   readonly point: number;
-  readonly completedAt: number;
 }
 
 /** What had been completed when: the running maximum of the points of all operations that were ever completed. */
 class Timeline {
-  readonly #completions: readonly Point[];
-  readonly #highest: readonly Point[];
+  /** Ascending. */
+  readonly #completedAt: Float64Array;
+  /** By position in `#completedAt`: the highest point of what was completed by then, and whose it is. */
+  readonly #points: Float64Array;
+  readonly #owners: HistoryOperation[];
 
   constructor(reads: readonly ReadOperation[], writes: readonly WriteOperation[]) {
-    const completions: Point[] = reads.map((read) => pointOfRead(read));
-    for (const operation of writes) {
-      const { outcome, revision, completedAt } = operation;
-      if (outcome !== 'done' || revision === null || completedAt === null) continue;
-      completions.push({ operation, point: 2 * revision, completedAt });
+    const acknowledged = writes.filter(
+      ({ outcome, revision, completedAt }) => outcome === 'done' && revision !== null && completedAt !== null,
+    );
+    const completed: HistoryOperation[] = [...reads, ...acknowledged];
+    // Numbers sort many times faster than operations; where each operation stands among them is then looked up.
+    this.#completedAt = Float64Array.from(completed, ({ completedAt }) => completedAt ?? Infinity).sort();
+    this.#points = new Float64Array(completed.length);
+    this.#owners = [...completed];
+    for (const operation of completed) {
+      const point = operation.type === 'read' ? 2 * operation.head + 1 : 2 * (operation.revision ?? 0);
+      this.#raise(this.#countBefore(operation.completedAt ?? Infinity), point, operation);
     }
-    this.#completions = completions.sort((left, right) => left.completedAt - right.completedAt);
-    const highest: Point[] = [];
-    for (const completion of this.#completions) {
-      const before = highest.at(-1);
-      highest.push(before !== undefined && before.point >= completion.point ? before : completion);
+    for (let position = 1; position < completed.length; position += 1) {
+      const owner = this.#owners[position - 1];
+      assert(owner !== undefined);
+      this.#raise(position, this.#points[position - 1] ?? 0, owner);
     }
-    this.#highest = highest;
   }
 
-  /** Of all that was completed strictly before, what stands furthest. */
-  highestBefore(time: number): Point | undefined {
+  #raise(position: number, point: number, owner: HistoryOperation): void {
+    if ((this.#points[position] ?? 0) > point) return;
+    this.#points[position] = point;
+    this.#owners[position] = owner;
+  }
+
+  /** How many operations were completed strictly before. */
+  #countBefore(time: number): number {
     let low = 0;
-    let high = this.#completions.length;
+    let high = this.#completedAt.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      const completion = this.#completions[middle];
-      assert(completion !== undefined);
-      if (completion.completedAt < time) low = middle + 1;
+      if ((this.#completedAt[middle] ?? Infinity) < time) low = middle + 1;
       else high = middle;
     }
-    return this.#highest[low - 1];
+    return low;
+  }
+
+  /** Was anything completed strictly before that stands after this point? What stands furthest, if so. */
+  completedBeyond(point: number, time: number): HistoryOperation | undefined {
+    const position = this.#countBefore(time) - 1;
+    return (this.#points[position] ?? 0) > point ? this.#owners[position] : undefined;
   }
 
   /** A write that was invoked then can only have taken effect above this revision. */
   revisionBefore(time: number): number {
-    return Math.floor((this.highestBefore(time)?.point ?? 0) / 2);
+    return Math.floor((this.#points[this.#countBefore(time) - 1] ?? 0) / 2);
   }
-}
-
-function pointOfRead(operation: ReadOperation): Point {
-  return { operation, point: 2 * operation.head + 1, completedAt: operation.completedAt };
 }
 
 /** Nothing that was invoked after another operation completed may stand before it. */
 function checkRealTime(
   reads: readonly ReadOperation[],
-  writes: readonly PlacedWrite[],
+  byRevision: ReadonlyMap<number, PlacedWrite>,
   timeline: Timeline,
 ): void {
-  const points = [
-    ...reads.map((read) => ({ operation: read, point: 2 * read.head + 1 })),
-    ...writes.map(({ operation, revision }) => ({ operation, point: 2 * revision })),
-  ];
-  for (const { operation, point } of points) {
-    const before = timeline.highestBefore(operation.invokedAt);
-    if (before !== undefined && before.point > point) {
-      throw new Violation(
-        `${describe(operation)} although it was invoked after this had completed: ${describe(before.operation)}`,
-        [before.operation, operation],
-      );
-    }
+  for (const read of reads) checkPoint({ operation: read, point: 2 * read.head + 1 }, timeline);
+  for (const { operation, revision } of byRevision.values()) {
+    checkPoint({ operation, point: 2 * revision }, timeline);
   }
+}
+
+function checkPoint({ operation, point }: Point, timeline: Timeline): void {
+  const before = timeline.completedBeyond(point, operation.invokedAt);
+  if (before === undefined) return;
+  throw new Violation(
+    `${describeOperation(operation)} although it was invoked after this had completed: ${describeOperation(before)}`,
+    [before, operation],
+  );
 }
 
 /** Each observation must name the latest write of its key; what looks like an unacknowledged deletion is returned. */
@@ -293,7 +321,7 @@ function checkObservations(
     if (firstAbsent === null) continue;
     if (lastPresent !== null && lastPresent.head >= firstAbsent.head) {
       throw new Violation(
-        `${describe(lastPresent.operation)}, but already earlier ${describe(firstAbsent.operation)}`,
+        `${describeOperation(lastPresent.operation)}, but already earlier ${describeOperation(firstAbsent.operation)}`,
         [firstAbsent.operation, lastPresent.operation],
       );
     }
@@ -321,20 +349,26 @@ function checkObservation(
   assert(named !== undefined, 'each revision that was seen has been placed');
   const written = named.operation;
   if (written.key !== seen.key || written.value === null) {
-    throw new Violation(`${describe(operation)}, but ${describe(written)}`, [written, operation]);
+    throw new Violation(`${describeOperation(operation)}, but ${describeOperation(written)}`, [
+      written,
+      operation,
+    ]);
   }
   if (seen.value !== undefined && seen.value !== written.value) {
-    throw new Violation(`${describe(operation)}, but ${describe(written)}`, [written, operation]);
+    throw new Violation(`${describeOperation(operation)}, but ${describeOperation(written)}`, [
+      written,
+      operation,
+    ]);
   }
   if (latest === undefined || latest.revision < entryRevision) {
-    throw new Violation(`${describe(operation)}, before ${describe(written)} took effect`, [
+    throw new Violation(`${describeOperation(operation)}, before ${describeOperation(written)} took effect`, [
       written,
       operation,
     ]);
   }
   if (latest.revision > entryRevision) {
     throw new Violation(
-      `${describe(operation)}, but a newer write was in force: ${describe(latest.operation)}`,
+      `${describeOperation(operation)}, but a newer write was in force: ${describeOperation(latest.operation)}`,
       [latest.operation, operation],
     );
   }
@@ -342,7 +376,9 @@ function checkObservation(
 
 function writesByKey(byRevision: ReadonlyMap<number, PlacedWrite>): Map<string, PlacedWrite[]> {
   const byKey = new Map<string, PlacedWrite[]>();
-  for (const write of [...byRevision.values()].sort((left, right) => left.revision - right.revision)) {
+  for (const revision of Float64Array.from(byRevision.keys()).sort()) {
+    const write = byRevision.get(revision);
+    assert(write !== undefined);
     const writes = byKey.get(write.operation.key);
     if (writes === undefined) byKey.set(write.operation.key, [write]);
     else writes.push(write);
@@ -365,29 +401,10 @@ function latestAtOrBelow(writes: readonly PlacedWrite[], head: number): PlacedWr
 
 function openDeletions(
   writes: readonly WriteOperation[],
-  byRevision: ReadonlyMap<number, PlacedWrite>,
+  placedOpen: ReadonlyMap<WriteOperation, number>,
   timeline: Timeline,
 ): OpenDeletion[] {
-  const placed = new Set([...byRevision.values()].map(({ operation }) => operation));
   return writes
-    .filter((write) => write.outcome === 'unknown' && write.value === null && !placed.has(write))
+    .filter((write) => write.outcome === 'unknown' && write.value === null && !placedOpen.has(write))
     .map((operation) => ({ operation, after: timeline.revisionBefore(operation.invokedAt) }));
-}
-
-function describe(operation: HistoryOperation): string {
-  const { id, key } = operation;
-  if (operation.type === 'read') {
-    const { value, entryRevision, head } = operation;
-    const seen = entryRevision === null ? 'nothing' : `${value ?? 'an entry'} of revision ${entryRevision}`;
-    return `operation ${id} read ${seen} in ${key} at head ${head}`;
-  }
-  const what = operation.value === null ? `deleted ${key}` : `wrote ${operation.value} to ${key}`;
-  switch (operation.outcome) {
-    case 'done':
-      return `operation ${id} ${what} at revision ${operation.revision}`;
-    case 'none':
-      return `operation ${id} (it would have: ${what}) was refused as having no effect`;
-    case 'unknown':
-      return `operation ${id} with unknown outcome ${what}`;
-  }
 }
