@@ -186,6 +186,32 @@ describe('P17: torn tail or damage', () => {
     }
   });
 
+  it('P20: a torn tail whose cutting failed never comes back to life', () => {
+    // A lost batch with whole ones behind it; then the fsyncs of the recovery fail, each once, and the next try succeeds.
+    for (const failing of [1, 2]) {
+      const machine = new SimulatedMachine(15);
+      formatWal(machine.disk, DIRECTORY, IDENTITY);
+      const { wal } = openWal(machine.disk, DIRECTORY);
+      for (const one of ENTRIES) wal.append({ hardState: null, entries: [one] }, () => {});
+      const { choices } = machine.disk.crashOutcomes();
+      machine.disk.crash(choices.find((choice) => choice.every((fate, at) => fate === (at === 0 ? 1 : 0))));
+      let syncs = 0;
+      machine.disk.onOperation = (operation) => {
+        if (operation === 'syncNow') syncs += 1;
+        if (operation === 'syncNow' && syncs === failing) machine.disk.nextSyncFails = true;
+      };
+      expect(() => openWal(machine.disk, DIRECTORY)).toThrow('EIO');
+      machine.disk.onOperation = null;
+      machine.disk.kill();
+      expect(openWal(machine.disk, DIRECTORY).recovered.entries).toEqual([]);
+      for (const choice of machine.disk.crashOutcomes().choices) {
+        const copy = machine.disk.fork();
+        copy.crash(choice);
+        expect(openWal(copy, DIRECTORY).recovered.entries).toEqual([]);
+      }
+    }
+  });
+
   it('bytes that are no log at all are refused with the one typed error', () => {
     const random = new SimulatedMachine(11);
     for (let turn = 0; turn < 200; turn += 1) {

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { dirname } from 'node:path';
 import type { Disk, DiskFile } from './disk.js';
+import { Content, drawFate, fatesOf, Inode, sectorsAround, sectorStarts } from './simulated-inode.js';
+import type { Fate, MisdirectedChange, PendingChange, WriteChange } from './simulated-inode.js';
 
 export interface SimulatedDiskOptions {
   /** Uniform in [0, 1): decides what a crash keeps. */
@@ -9,7 +11,18 @@ export interface SimulatedDiskOptions {
   readonly schedule: (task: () => void) => void;
 }
 
-export type WriteFault = 'short' | 'EIO' | 'ENOSPC';
+/**
+ * `lost`, `misdirected`: the caller is told of success, and the page cache shows the write in its place, but a sync brings it
+ * nowhere, or to other sectors (of any file; drawn by `random`). With a place given, exactly there. Nobody notices before a
+ * power loss has emptied the page cache.
+ */
+export type WriteFault =
+  | 'short'
+  | 'EIO'
+  | 'ENOSPC'
+  | 'lost'
+  | 'misdirected'
+  | { readonly path: string; readonly position: number };
 
 export interface SimulatedFileInfo {
   readonly path: string;
@@ -19,80 +32,61 @@ export interface SimulatedFileInfo {
   readonly unsynced: number;
 }
 
-const SECTOR_BYTES = 512;
+const OUTCOMES_MAX = 4096;
 
-type PendingChange =
-  | { readonly type: 'write'; readonly position: number; readonly bytes: Uint8Array }
-  | { readonly type: 'truncate'; readonly size: number };
+type NameOperation =
+  | { readonly type: 'create'; readonly inode: Inode }
+  | { readonly type: 'rename'; readonly from: string; readonly inode: Inode }
+  | { readonly type: 'remove' };
 
-type NameChange = { readonly directory: string; apply(names: Map<string, Inode>): void };
-
-/** Bytes that grow; what lies between two writes is zero. */
-class Content {
-  #bytes = new Uint8Array(0);
-  #size = 0;
-
-  get size(): number {
-    return this.#size;
-  }
-
-  write(bytes: Uint8Array, position: number): void {
-    this.#grow(position + bytes.length);
-    this.#bytes.set(bytes, position);
-  }
-
-  resize(size: number): void {
-    if (size < this.#size) this.#bytes.fill(0, size, this.#size);
-    this.#grow(size);
-    this.#size = size;
-  }
-
-  copy(): Uint8Array {
-    return this.#bytes.slice(0, this.#size);
-  }
-
-  flipBit(offset: number, bit: number): void {
-    if (offset < this.#size) this.#bytes[offset] = (this.#bytes[offset] ?? 0) ^ (1 << bit);
-  }
-
-  #grow(size: number): void {
-    if (size > this.#bytes.length) {
-      const larger = new Uint8Array(Math.max(size, this.#bytes.length * 2, 256));
-      larger.set(this.#bytes.subarray(0, this.#size));
-      this.#bytes = larger;
-    }
-    this.#size = Math.max(this.#size, size);
-  }
+interface NameChange {
+  readonly path: string;
+  readonly operation: NameOperation;
 }
 
-class Inode {
-  readonly durable = new Content();
-  readonly cache = new Content();
-  pending: PendingChange[] = [];
-}
+/**
+ * One outcome of a power loss: for each unsynced name change 1 (kept) or 0 (lost), then for each unsynced change of a file
+ * the number of its fate. Only `crashOutcomes` of the same disk makes sense of it.
+ */
+export type CrashChoice = readonly number[];
 
-function applyChange(content: Content, change: PendingChange): void {
-  if (change.type === 'write') content.write(change.bytes, change.position);
-  else content.resize(change.size);
+export interface CrashOutcomes {
+  readonly choices: readonly CrashChoice[];
+  /** True if these are all there are; false if a sample was taken. */
+  readonly exhaustive: boolean;
 }
 
 /**
  * A disk in memory that tells the page cache from the platter, for wal's own tests and for the simulator. Deterministic:
  * the same calls with the same `random` and `schedule` give the same disk.
  *
- * `crash()` is a power loss: each unsynced write is, by itself, kept, lost, torn at a sector boundary, or kept as zeros;
- * each name that was created, renamed or removed without `syncDirectory` is kept or lost. `kill()` is the death of the
- * process alone: the page cache stays. After either, handles of before throw and their callbacks never come.
+ * `crash()` is a power loss: each unsynced write and truncation is, by itself, kept, lost, torn at sector boundaries, or kept
+ * as zeros, so a later one may be there and an earlier one not. Of two kept ones that overlap, the later is on top: the page
+ * holds both before it is written, and a page that is being written is not written twice at a time.
+ *
+ * Names: a creation, rename or removal that no `syncDirectory` followed is kept or lost. Those of unrelated names are
+ * independent of each other (some file systems reorder them: Pillai et al., "All File Systems Are Not Created Equal", OSDI
+ * 2014), but one that touches a name of an earlier one is kept only with that: a rename can be no older than what it renames.
+ * Names and bytes are independent: a name may be kept without the file's unsynced bytes.
+ *
+ * `kill()` is the death of the process alone: the page cache stays. After either, handles of before throw and their
+ * callbacks never come.
  */
 export class SimulatedDisk implements Disk {
   /** Called before each call that changes the disk, and before an asynchronous sync ends; may throw to stop the machine there. */
   onOperation: ((operation: string, path: string) => void) | null = null;
   /** While true, asynchronous syncs never end (P22). */
   hangSyncs = false;
-  /** The next write, whichever file: takes only a part, or throws. Then back to null. */
+  /** The next write, whichever file: takes only a part, throws, or goes astray. Then back to null. */
   nextWriteFault: WriteFault | null = null;
-  /** The next sync of a file, of either sort, fails; each unsynced write may or may not have reached the disk. Then back to false. */
+  /**
+   * The next sync of a file, of either sort, fails; each unsynced write may or may not have reached the disk. Then back to
+   * false. If it is set when an asynchronous sync starts, the pages count as clean at once, while the error comes at the end:
+   * another sync meanwhile hears of nothing (P20: an error is reported once).
+   */
   nextSyncFails = false;
+  /** The next `readFile` throws EIO. Then back to false. */
+  nextReadFails = false;
 
   readonly #options: SimulatedDiskOptions;
   readonly #directories = new Set<string>();
@@ -117,7 +111,12 @@ export class SimulatedDisk implements Disk {
   }
 
   readFile(path: string): Uint8Array {
-    return this.#inode(path).cache.copy();
+    const inode = this.#inode(path);
+    if (this.nextReadFails) {
+      this.nextReadFails = false;
+      throw diskError('EIO', path);
+    }
+    return inode.cache.copy();
   }
 
   openFile(path: string, options: { readonly create: boolean }): DiskFile {
@@ -126,48 +125,116 @@ export class SimulatedDisk implements Disk {
     assert(this.#directories.has(dirname(path)), `no folder for ${path}`);
     if (this.#names.has(path)) throw diskError('EEXIST', path);
     const inode = new Inode();
-    this.#changeNames({ directory: dirname(path), apply: (names) => names.set(path, inode) });
+    this.#changeNames({ path, operation: { type: 'create', inode } });
     return this.#handle(path, inode);
   }
 
   rename(from: string, to: string): void {
     this.#announce('rename', to);
     assert(dirname(from) === dirname(to), 'a rename stays within its folder');
-    const inode = this.#inode(from);
-    this.#changeNames({
-      directory: dirname(to),
-      apply: (names) => {
-        names.delete(from);
-        names.set(to, inode);
-      },
-    });
+    this.#changeNames({ path: to, operation: { type: 'rename', from, inode: this.#inode(from) } });
   }
 
   remove(path: string): void {
     this.#announce('remove', path);
     this.#inode(path);
-    this.#changeNames({ directory: dirname(path), apply: (names) => names.delete(path) });
+    this.#changeNames({ path, operation: { type: 'remove' } });
   }
 
   syncDirectory(path: string): void {
     this.#announce('syncDirectory', path);
-    for (const change of this.#pendingNames) if (change.directory === path) change.apply(this.#durableNames);
-    this.#pendingNames = this.#pendingNames.filter((change) => change.directory !== path);
+    for (const change of this.#pendingNames)
+      if (dirname(change.path) === path) applyName(this.#durableNames, change);
+    this.#pendingNames = this.#pendingNames.filter((change) => dirname(change.path) !== path);
   }
 
-  /** Power loss. What was synced survives; of the rest, `random` decides. */
-  crash(): void {
-    for (const change of this.#pendingNames)
-      if (this.#options.random() < 0.5) change.apply(this.#durableNames);
-    this.#pendingNames = [];
-    for (const inode of new Set(this.#durableNames.values())) {
-      for (const change of inode.pending) this.#settle(inode, change);
-      inode.pending = [];
-      inode.cache.resize(0);
-      inode.cache.write(inode.durable.copy(), 0);
+  /** Power loss. What was synced survives; of the rest, `choice` decides, or else `random`. */
+  crash(choice?: CrashChoice): void {
+    const inodes = this.#inodes();
+    const { random } = this.#options;
+    const kept: NameChange[] = [];
+    const lost: NameChange[] = [];
+    for (const [position, change] of this.#pendingNames.entries()) {
+      const isWanted = choice === undefined ? random() < 0.5 : choice[position] === 1;
+      (isWanted && !lost.some((earlier) => dependsOn(change, earlier)) ? kept : lost).push(change);
     }
+    let next = this.#pendingNames.length;
+    for (const inode of inodes) {
+      inode.settle((change) => {
+        const fate: Fate | undefined =
+          choice === undefined ? drawFate(change, random) : fatesOf(change)[choice[next] ?? -1];
+        next += 1;
+        assert(fate !== undefined, 'not a choice of this disk');
+        return fate;
+      });
+    }
+    for (const inode of inodes) inode.cache.become(inode.durable);
+    for (const change of kept) applyName(this.#durableNames, change);
+    this.#pendingNames = [];
     this.#names = new Map(this.#durableNames);
     this.kill();
+  }
+
+  /**
+   * All outcomes of a power loss at this moment, if they are at most `outcomesMax`; else a sample that is always the same:
+   * everything kept, everything lost, each single change that differs from all the others, and a spread of the rest.
+   */
+  crashOutcomes(outcomesMax = OUTCOMES_MAX): CrashOutcomes {
+    const radices = this.#pendingNames.map(() => 2);
+    const keptDigits = this.#pendingNames.map(() => 1);
+    for (const inode of this.#inodes()) {
+      for (const { change } of inode.undecided()) {
+        radices.push(fatesOf(change).length);
+        keptDigits.push(0);
+      }
+    }
+    const total = radices.reduce((product, radix) => product * radix, 1);
+    const isPossible = (choice: CrashChoice): boolean => this.#isPossible(choice);
+    if (total <= outcomesMax) {
+      const choices = Array.from({ length: total }, (_, number) => digitsOf(number, radices));
+      return { choices: choices.filter(isPossible), exhaustive: true };
+    }
+    const lostDigits = radices.map((_, position) => (position < this.#pendingNames.length ? 0 : 1));
+    const sample = [keptDigits, lostDigits];
+    for (const [position, radix] of radices.entries()) {
+      for (let digit = 0; digit < radix; digit += 1)
+        for (const base of [keptDigits, lostDigits])
+          if (sample.length < outcomesMax && base[position] !== digit)
+            sample.push(base.with(position, digit));
+    }
+    let state = 1;
+    while (sample.length < outcomesMax) {
+      sample.push(
+        radices.map((radix) => {
+          // The multiplier of a well-known linear congruential generator; its high bits are good enough to spread.
+          state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+          return Math.floor((state / 0x1_0000_0000) * radix);
+        }),
+      );
+    }
+    return { choices: sample.filter(isPossible), exhaustive: false };
+  }
+
+  /** A copy that shares nothing with this disk: page cache, platter and what lies between. No handle, sync or fault goes with it. */
+  fork(options: SimulatedDiskOptions = this.#options): SimulatedDisk {
+    const copy = new SimulatedDisk(options);
+    const copies = new Map<Inode, Inode>();
+    const copyOf = (inode: Inode): Inode => {
+      const known = copies.get(inode);
+      if (known !== undefined) return known;
+      const made = new Inode();
+      copies.set(inode, made);
+      inode.copyTo(made, copyOf);
+      return made;
+    };
+    for (const directory of this.#directories) copy.#directories.add(directory);
+    for (const [path, inode] of this.#durableNames) copy.#durableNames.set(path, copyOf(inode));
+    for (const [path, inode] of this.#names) copy.#names.set(path, copyOf(inode));
+    copy.#pendingNames = this.#pendingNames.map(({ path, operation }) => ({
+      path,
+      operation: operation.type === 'remove' ? operation : { ...operation, inode: copyOf(operation.inode) },
+    }));
+    return copy;
   }
 
   /** The process dies, the machine does not: nothing is lost, handles and callbacks are. Faults are switched off. */
@@ -176,6 +243,7 @@ export class SimulatedDisk implements Disk {
     this.hangSyncs = false;
     this.nextWriteFault = null;
     this.nextSyncFails = false;
+    this.nextReadFails = false;
   }
 
   /** Flips one bit on the platter and in the page cache: what a disk does behind everybody's back. */
@@ -199,7 +267,7 @@ export class SimulatedDisk implements Disk {
     return [...this.#names].map(([path, inode]) => ({
       path,
       size: inode.cache.size,
-      unsynced: inode.pending.length,
+      unsynced: inode.undecided().length,
     }));
   }
 
@@ -220,12 +288,13 @@ export class SimulatedDisk implements Disk {
       },
       sync: (callback) => {
         use('sync');
-        const last = inode.pending.at(-1);
         if (this.hangSyncs) return;
+        const last = inode.pending.at(-1);
+        const failed = this.nextSyncFails ? this.#sync(path, inode, last) : null;
         this.#options.schedule(() => {
           if (born !== this.#incarnation) return;
           this.#announce('synced', path);
-          callback(this.#sync(path, inode, last));
+          callback(failed ?? this.#sync(path, inode, last));
         });
       },
       syncNow: () => {
@@ -235,7 +304,7 @@ export class SimulatedDisk implements Disk {
       },
       truncate: (size) => {
         use('truncate');
-        this.#change(inode, { type: 'truncate', size });
+        inode.change({ type: 'truncate', size });
       },
       close: () => {
         open = false;
@@ -249,50 +318,65 @@ export class SimulatedDisk implements Disk {
     if (fault === 'EIO' || fault === 'ENOSPC') throw diskError(fault, path);
     const taken =
       fault === 'short' ? Math.max(1, Math.floor(this.#options.random() * bytes.length)) : bytes.length;
-    this.#change(inode, { type: 'write', position, bytes: new Uint8Array(bytes.subarray(0, taken)) });
+    const written = { type: 'write', position, bytes: new Uint8Array(bytes.subarray(0, taken)) } as const;
+    if (fault === null || fault === 'short') inode.change(written);
+    else this.#strayWrite(inode, written, fault);
     return taken;
   }
 
-  #change(inode: Inode, change: PendingChange): void {
-    applyChange(inode.cache, change);
-    inode.pending.push(change);
+  /** The page cache is right; what reaches the platter is not. */
+  #strayWrite(inode: Inode, written: WriteChange, fault: WriteFault): void {
+    const end = written.position + written.bytes.length;
+    const stray = (bytes: Uint8Array, target: MisdirectedChange['target']): void =>
+      inode.change({ type: 'misdirected', end, bytes, target }, written);
+    if (typeof fault === 'object') {
+      return stray(written.bytes, { inode: this.#inode(fault.path), position: fault.position });
+    }
+    if (fault === 'lost') return stray(written.bytes, null);
+    // Below the file system whole sectors go astray, with what else the page cache holds of them.
+    const cache = new Content();
+    cache.become(inode.cache);
+    cache.write(written.bytes, written.position);
+    const { from, bytes } = sectorsAround(cache, written.position, written.bytes.length);
+    const targets = [...new Set(this.#names.values())].flatMap((other) =>
+      sectorStarts(other.cache).flatMap((position) => {
+        const isItself = other === inode && position >= from && position < end;
+        return isItself ? [] : [{ inode: other, position }];
+      }),
+    );
+    stray(bytes, targets[Math.floor(this.#options.random() * targets.length)] ?? null);
   }
 
   #changeNames(change: NameChange): void {
-    change.apply(this.#names);
+    applyName(this.#names, change);
     this.#pendingNames.push(change);
   }
 
   /** Ends a sync of the pending changes up to `last`. If a syncNow in between has written them, nothing is left to do. */
   #sync(path: string, inode: Inode, last: PendingChange | undefined): Error | null {
-    const covered = last === undefined ? 0 : inode.pending.indexOf(last) + 1;
     const fails = this.nextSyncFails;
     this.nextSyncFails = false;
-    for (const change of inode.pending.splice(0, covered)) {
-      // P20: after a failed sync the pages count as clean. No later sync writes them, and reading still shows them.
-      if (fails) this.#settle(inode, change);
-      else applyChange(inode.durable, change);
-    }
+    // P20: after a failed sync the pages count as clean. No later sync writes them, and reading still shows them.
+    inode.synced(last, fails ? 'unsure' : 'synced');
     return fails ? diskError('EIO', path) : null;
   }
 
-  /** Decides what became of a change that no sync covered. */
-  #settle(inode: Inode, change: PendingChange): void {
-    const fate = this.#options.random();
-    if (fate < 0.35) applyChange(inode.durable, change);
-    if (fate < 0.7 || change.type === 'truncate') return;
-    const { position, bytes } = change;
-    const end = position + bytes.length;
-    const firstBoundary = (Math.floor(position / SECTOR_BYTES) + 1) * SECTOR_BYTES;
-    const boundaries = Math.max(0, Math.ceil((end - firstBoundary) / SECTOR_BYTES));
-    if (fate >= 0.95) {
-      // The file grew, its blocks were never written.
-      if (end > inode.durable.size) inode.durable.resize(end);
-    } else if (boundaries > 0) {
-      const cut = firstBoundary + SECTOR_BYTES * Math.floor(this.#options.random() * boundaries) - position;
-      if (this.#options.random() < 0.7) inode.durable.write(bytes.subarray(0, cut), position);
-      else inode.durable.write(bytes.subarray(cut), position + cut);
-    }
+  /** Every file that a name leads to, or may lead to after a power loss, always in the same order. */
+  #inodes(): Set<Inode> {
+    const inodes = new Set(this.#durableNames.values());
+    for (const { operation } of this.#pendingNames)
+      if (operation.type !== 'remove') inodes.add(operation.inode);
+    return inodes;
+  }
+
+  #isPossible(choice: CrashChoice): boolean {
+    return this.#pendingNames.every(
+      (change, position) =>
+        choice[position] !== 1 ||
+        this.#pendingNames.every(
+          (earlier, before) => before >= position || choice[before] === 1 || !dependsOn(change, earlier),
+        ),
+    );
   }
 
   #inode(path: string): Inode {
@@ -308,4 +392,29 @@ export class SimulatedDisk implements Disk {
 
 function diskError(code: string, path: string): Error {
   return Object.assign(new Error(`${code}: simulated, ${path}`), { code });
+}
+
+function applyName(names: Map<string, Inode>, { path, operation }: NameChange): void {
+  if (operation.type === 'rename') names.delete(operation.from);
+  if (operation.type === 'remove') names.delete(path);
+  else names.set(path, operation.inode);
+}
+
+/** Two changes of one name happen in their order, or the later not at all. */
+function dependsOn(later: NameChange, earlier: NameChange): boolean {
+  const names = touchedNames(later);
+  return touchedNames(earlier).some((name) => names.includes(name));
+}
+
+function touchedNames({ path, operation }: NameChange): string[] {
+  return operation.type === 'rename' ? [path, operation.from] : [path];
+}
+
+function digitsOf(number: number, radices: readonly number[]): number[] {
+  let rest = number;
+  return radices.map((radix) => {
+    const digit = rest % radix;
+    rest = (rest - digit) / radix;
+    return digit;
+  });
 }

@@ -1,2 +1,8 @@
 export { SimulatedDisk } from './simulated-disk.js';
-export type { SimulatedDiskOptions, SimulatedFileInfo, WriteFault } from './simulated-disk.js';
+export type {
+  CrashChoice,
+  CrashOutcomes,
+  SimulatedDiskOptions,
+  SimulatedFileInfo,
+  WriteFault,
+} from './simulated-disk.js';

@@ -48,6 +48,8 @@ const SEGMENT_BYTES_MAX_DEFAULT = 64 * 1024 * 1024;
 /** Offsets are 32-bit numbers in the format. */
 const SEGMENT_BYTES_MAX_LIMIT = 1024 * 1024 * 1024;
 const BATCH_BYTES_MAX = 256 * 1024 * 1024;
+/** A torn tail is overwritten in pieces of so many bytes. */
+const ZEROS_BYTES_MAX = 1024 * 1024;
 /** The member stops when its storage hangs (P22), long before this many batches wait. */
 const WAITING_MAX = 1_000_000;
 
@@ -70,8 +72,10 @@ export function openWal(
   const tornBytes = contents.lastSegment.length - contents.validEnd;
   const file = disk.openFile(join(directory, segmentName(contents.segmentNumber)), { create: false });
   try {
-    // Stale bytes behind the end must never come back to life between later records (P17).
-    if (tornBytes > 0) file.truncate(contents.validEnd);
+    if (tornBytes > 0) {
+      // mark: a torn tail is cut off
+      cutTail(file, contents.validEnd, tornBytes);
+    }
     // P20: after a failed fsync the system may count pages as clean that never reached the disk. What is not known durable is
     // written again, so that the fsync below really covers it.
     const unsure = contents.lastSegment.subarray(contents.knownDurable, contents.validEnd);
@@ -87,6 +91,20 @@ export function openWal(
   const { identity, hardState, entries } = contents;
   const recovered: WalRecovered = { identity, hardState, entries: [...entries], tornBytes };
   return { wal: new Wal(disk, directory, options, contents, file), recovered };
+}
+
+/**
+ * Stale bytes behind the end must never come back to life between later records (P17). So they are first zeros, durably, and
+ * only then cut off: if this fails, or the disk forgets the cut as it may forget a write after a failed fsync (P20), what
+ * comes back is a torn tail again and not the records that were in it.
+ */
+function cutTail(file: DiskFile, end: number, tornBytes: number): void {
+  const zeros = Buffer.alloc(Math.min(tornBytes, ZEROS_BYTES_MAX));
+  for (let done = 0; done < tornBytes; done += zeros.length) {
+    writeFully(file, zeros.subarray(0, tornBytes - done), end + done);
+  }
+  file.syncNow();
+  file.truncate(end);
 }
 
 /**

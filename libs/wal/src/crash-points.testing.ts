@@ -1,0 +1,394 @@
+import { createHash } from 'node:crypto';
+import type { HardState, LogEntry } from '@quorate/raft';
+import { WalDamagedError, WalNotFormattedError } from './errors.js';
+import { formatWal } from './segment.js';
+import { SimulatedDisk } from './simulated-disk.js';
+import { DIRECTORY, entry, hardState, IDENTITY, SimulatedMachine } from './simulated-machine.testing.js';
+import { openWal } from './wal.js';
+import type { Wal, WalBatch, WalRecovered } from './wal.js';
+import { WORKLOADS } from './workloads.testing.js';
+import type { Model, Restart, Workload } from './workloads.testing.js';
+
+/**
+ * Exhaustive search over power losses: scripted workloads, stopped before each disk operation, and there every outcome that
+ * the simulated disk can give (up to a bound). Whatever is opened afterwards must be the log after some record that was
+ * written, and none before the last that was reported durable. A refusal is a violation: a member must start after any power loss.
+ */
+
+/** What a search found: the first violation, and how much it looked at. */
+export interface SearchResult {
+  readonly violation: string | null;
+  readonly crashPoints: number;
+  readonly outcomes: number;
+}
+
+/** Outcomes tried at one crash point, at most: at few points there are more. */
+const OUTCOMES_MAX = 2048;
+/** And inside a recovery, or while a recovered log goes on. */
+const INNER_OUTCOMES_MAX = 64;
+
+/** How many outcomes an examiner tries at a crash point, and inside a recovery. */
+export interface OutcomeBounds {
+  readonly outer: number;
+  readonly inner: number;
+}
+
+/** What a fork is given: it must not draw, and a sync that nobody ends never ends. */
+export const STILL = {
+  random: () => {
+    throw new Error('nothing here is left to chance');
+  },
+  schedule: () => {},
+};
+
+export class Violation extends Error {}
+
+/** The log that the records tell so far. Two logs with the same key are the same log. */
+export function keyOf(state: HardState, entries: readonly LogEntry[]): string {
+  const commit = Math.min(state.commit, entries.length);
+  const items = entries.map(
+    (one) => `${one.index}:${one.term}:${one.kind}:${Buffer.from(one.payload).toString()}`,
+  );
+  return `term ${state.term}, vote ${state.vote}, commit ${commit}, ${items.join(' ')}`;
+}
+
+/** Plays a workload against a simulated disk and keeps the books: every log there was, and which were reported durable. */
+export class Player {
+  readonly machine = new SimulatedMachine(1);
+  /** The log after 0, 1, 2, ... records. */
+  models: Model[] = [{ hardState: hardState(0, null, 0), entries: [] }];
+  keys: string[] = [keyOf(hardState(0, null, 0), [])];
+  /** So many records were reported durable. */
+  floor = 0;
+  formatted = false;
+  /** The process ended itself: the disk failed. */
+  ended = false;
+  #wal: Wal | null = null;
+  #counter = 0;
+
+  constructor(readonly workload: Workload) {}
+
+  get disk(): SimulatedDisk {
+    return this.machine.disk;
+  }
+
+  run(): void {
+    this.#orEnd(() => formatWal(this.disk, DIRECTORY, IDENTITY));
+    if (this.ended) return;
+    this.formatted = true;
+    this.#open();
+    for (const step of this.workload.steps) {
+      if (this.ended) return;
+      if (step.type === 'append') this.#append(step.batch(this.#model(), (this.#counter += 1)));
+      else if (step.type === 'sync') this.machine.runOne();
+      else if (step.type === 'restart') this.#restart(step.how);
+      else this.machine.runAll();
+    }
+  }
+
+  /** Says what is wrong with a log that was found, or null. */
+  judge(found: string, exactly: string | null = null): string | null {
+    if (exactly !== null) return found === exactly ? null : `found (${found}) instead of (${exactly})`;
+    if (found === NOT_FORMATTED) return this.formatted ? 'the log is gone' : null;
+    const place = this.keys.indexOf(found, this.floor);
+    if (place !== -1) return null;
+    const earlier = this.keys.includes(found);
+    const what = earlier ? 'what was reported durable is gone' : 'this was never the log';
+    return `${what}: found (${found}); durable was (${this.keys[this.floor]})`;
+  }
+
+  #model(): Model {
+    const model = this.models.at(-1);
+    if (model === undefined) throw new Error('no log');
+    return model;
+  }
+
+  #open(): void {
+    this.#orEnd(() => {
+      const { wal, recovered } = openWal(this.disk, DIRECTORY, this.workload.options);
+      this.#wal = wal;
+      // From here on the log is what was found: what was cut off never was.
+      const found = keyOf(recovered.hardState, recovered.entries);
+      const complaint = this.judge(found);
+      if (complaint !== null) throw new Violation(complaint);
+      this.floor = this.keys.lastIndexOf(found);
+      this.keys.length = this.floor + 1;
+      this.models.length = this.floor + 1;
+    });
+  }
+
+  #append(batch: WalBatch): void {
+    this.#book(batch);
+    const records = this.keys.length - 1;
+    this.#wal?.append(batch, (error) => {
+      if (error !== null) this.ended = true;
+      else if (batch.sync !== false) this.floor = records;
+    });
+  }
+
+  /** Each record makes another log: a torn batch may leave any of them. */
+  #book(batch: WalBatch): void {
+    if (batch.hardState !== null) this.#bookModel({ ...this.#model(), hardState: batch.hardState });
+    for (const one of batch.entries) {
+      const model = this.#model();
+      this.#bookModel({ ...model, entries: [...model.entries.slice(0, one.index - 1), one] });
+    }
+  }
+
+  #bookModel(model: Model): void {
+    this.models.push(model);
+    this.keys.push(keyOf(model.hardState, model.entries));
+  }
+
+  #restart(how: Restart): void {
+    if (how === 'close') {
+      this.#wal?.close((error) => {
+        if (error !== null) this.ended = true;
+        else this.floor = this.keys.length - 1;
+      });
+      this.machine.runAll();
+      if (this.ended) return;
+    } else if (how === 'kill') this.disk.kill();
+    else {
+      const { choices } = this.disk.crashOutcomes(OUTCOMES_MAX);
+      const isMatch = (choice: readonly number[]): boolean =>
+        how === 'power, all torn'
+          ? choice.every((fate) => fate >= 2)
+          : choice.every((fate, at) => fate === (at === 0 ? 1 : 0));
+      this.disk.crash(choices.find(isMatch) ?? choices[0]);
+    }
+    this.#open();
+  }
+
+  /** Runs what may end in an error of the disk; anything else is a mistake of the log. */
+  #orEnd(action: () => void): void {
+    try {
+      action();
+    } catch (error) {
+      if (!isDiskError(error)) throw error;
+      this.ended = true;
+    }
+  }
+}
+
+export function isDiskError(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && (error.code === 'EIO' || error.code === 'ENOSPC');
+}
+
+export const NOT_FORMATTED = 'not formatted';
+
+/** Opens, and says what was found; a refusal is a finding too. */
+export function find(disk: SimulatedDisk, options: Workload['options']): string {
+  try {
+    return foundBy(openWal(disk, DIRECTORY, options).recovered);
+  } catch (error) {
+    if (error instanceof WalNotFormattedError) return NOT_FORMATTED;
+    if (error instanceof WalDamagedError) return `refused: ${error.message}`;
+    throw error;
+  }
+}
+
+function foundBy(recovered: WalRecovered): string {
+  const { commit } = recovered.hardState;
+  if (commit > recovered.entries.length) return `commit ${commit} leads ${recovered.entries.length} entries`;
+  return keyOf(recovered.hardState, recovered.entries);
+}
+
+/** Looks at disks that lost power, and remembers those it has seen. */
+export class Examiner {
+  crashPoints = 0;
+  outcomes = 0;
+  /**
+   * The first violation. It is thrown as well, but often from inside a disk operation, and there the log takes it for an
+   * error of the disk.
+   */
+  violation: Violation | null = null;
+  /** Crash points at which a sample was taken, because there were more outcomes. */
+  sampled = 0;
+  /** By content of the disk: what an opening finds there. */
+  readonly #found = new Map<string, string>();
+  readonly #recovered = new Set<string>();
+  readonly #bounds: OutcomeBounds;
+
+  constructor(bounds: OutcomeBounds = { outer: OUTCOMES_MAX, inner: INNER_OUTCOMES_MAX }) {
+    this.#bounds = bounds;
+  }
+
+  /** Each outcome of a power loss at this moment. */
+  powerLoss(player: Player): void {
+    this.crashPoints += 1;
+    if (!player.disk.crashOutcomes(this.#bounds.outer).exhaustive) this.sampled += 1;
+    this.#each(player.disk, this.#bounds.outer, player.workload, (crashed) => {
+      const found = this.#look(crashed, player.workload);
+      complainIf(player.judge(found));
+      this.#recovery(crashed, found, player.workload);
+    });
+  }
+
+  /** The process dies, the page cache lives on: what is then recovered must also survive a power loss. */
+  processDeath(player: Player): void {
+    this.crashPoints += 1;
+    const { workload } = player;
+    const disk = player.disk.fork(STILL);
+    disk.onOperation = () => {
+      this.#each(disk, this.#bounds.inner, workload, (crashed) =>
+        complainIf(player.judge(this.#look(crashed, workload))),
+      );
+    };
+    const found = find(disk, workload.options);
+    disk.onOperation = null;
+    complainIf(player.judge(found));
+    this.#each(disk, this.#bounds.inner, workload, (crashed) =>
+      complainIf(player.judge(this.#look(crashed, workload), found)),
+    );
+    if (!found.startsWith('term')) return;
+    for (const payload of PAYLOADS) this.#goOn(player.disk, payload, workload);
+  }
+
+  /** A recovery that is itself cut off at each operation, and the log that goes on after it. Once per content of the disk. */
+  #recovery(crashed: SimulatedDisk, found: string, workload: Workload): void {
+    if (!found.startsWith('term')) return;
+    const content = fingerprint(crashed, workload);
+    if (this.#recovered.has(content)) return;
+    this.#recovered.add(content);
+    const disk = crashed.fork(STILL);
+    const complain = (again: SimulatedDisk): void => {
+      const foundAgain = this.#look(again, workload);
+      complainIf(
+        foundAgain === found ? null : `a recovery that was cut off changed (${found}) to (${foundAgain})`,
+      );
+      this.#recovery(again, found, workload);
+    };
+    disk.onOperation = () => this.#each(disk, this.#bounds.inner, workload, complain);
+    const { recovered } = openWal(disk, DIRECTORY, workload.options);
+    disk.onOperation = null;
+    this.#each(disk, this.#bounds.inner, workload, complain);
+    // Stale bytes that come to life need a torn tail.
+    if (recovered.tornBytes > 0) for (const payload of PAYLOADS) this.#goOn(crashed, payload, workload);
+  }
+
+  /** One more entry after a recovery: not durable before it is reported, durable after, and with nothing stale behind it. */
+  #goOn(from: SimulatedDisk, payload: number, workload: Workload): void {
+    const tasks: (() => void)[] = [];
+    const disk = from.fork({ ...STILL, schedule: (task) => tasks.push(task) });
+    const { wal, recovered } = openWal(disk, DIRECTORY, workload.options);
+    const { entries, hardState: state } = recovered;
+    const next = entry(
+      entries.length + 1,
+      Math.max(state.term, entries.at(-1)?.term ?? 0),
+      'n'.repeat(payload),
+    );
+    const before = foundBy(recovered);
+    const after = keyOf(state, [...entries, next]);
+    // A batch torn behind its hard state leaves a commit index that leads. It is a fact about the cluster, and any leader that
+    // this member may follow has the entry that it speaks of: once there is one again, the commit index covers it.
+    const committed = keyOf({ ...state, commit: next.index }, [...entries, next]);
+    let reported = false;
+    wal.append({ hardState: null, entries: [next] }, (error) => {
+      if (error === null) reported = true;
+    });
+    const complain = (crashed: SimulatedDisk): void => {
+      const found = this.#look(crashed, workload);
+      const isAfter = found === after || found === committed;
+      const isRight = isAfter || (!reported && found === before);
+      complainIf(isRight ? null : `after a recovery (${before}) and one more entry: found (${found})`);
+    };
+    this.#each(disk, this.#bounds.inner, workload, complain);
+    for (const task of tasks.splice(0)) task();
+    if (!reported) throw new Violation('an append after a recovery was not reported');
+    this.#each(disk, this.#bounds.inner, workload, complain);
+  }
+
+  #each(
+    disk: SimulatedDisk,
+    outcomesMax: number,
+    workload: Workload,
+    visit: (crashed: SimulatedDisk) => void,
+  ): void {
+    for (const choice of disk.crashOutcomes(outcomesMax).choices) {
+      this.outcomes += 1;
+      const crashed = disk.fork(STILL);
+      crashed.crash(choice);
+      try {
+        visit(crashed);
+      } catch (error) {
+        const what = error instanceof Error ? (error.stack ?? error.message) : String(error);
+        const violation = error instanceof Violation ? error : new Violation(what, { cause: error });
+        this.violation ??= violation;
+        throw violation;
+      }
+    }
+    if (this.violation !== null) throw this.violation;
+  }
+
+  #look(crashed: SimulatedDisk, workload: Workload): string {
+    const content = fingerprint(crashed, workload);
+    const known = this.#found.get(content);
+    if (known !== undefined) return known;
+    const found = find(crashed.fork(STILL), workload.options);
+    this.#found.set(content, found);
+    return found;
+  }
+}
+
+/** Entries of these sizes end, with or without the mark before them, where entries of the workloads end. */
+const PAYLOADS = [24, 8];
+
+export function complainIf(complaint: string | null): void {
+  if (complaint !== null) throw new Violation(complaint);
+}
+
+/** Names and bytes of a disk that holds nothing unsynced. */
+function fingerprint(disk: SimulatedDisk, workload: Workload): string {
+  const hash = createHash('sha1').update(`${workload.options.segmentBytesMax};`);
+  const paths = disk.files().map(({ path }) => path);
+  for (const path of paths.sort()) {
+    const bytes = disk.readFile(path);
+    hash.update(`${path}:${bytes.length};`).update(bytes);
+  }
+  return hash.digest('base64');
+}
+
+/** Runs a search and catches what it throws: a finder of mutations must not fall over a broken log. */
+export function search(examiner: Examiner, run: () => void): SearchResult {
+  let violation: string | null = null;
+  try {
+    run();
+  } catch (error) {
+    violation = error instanceof Violation ? error.message : `unexpected: ${String(error)}`;
+  }
+  violation ??= examiner.violation?.message ?? null;
+  return { violation, crashPoints: examiner.crashPoints, outcomes: examiner.outcomes };
+}
+
+/** Every workload, stopped before each disk operation and at its end. */
+export function searchCrashPoints(workloads: readonly Workload[] = WORKLOADS): SearchResult {
+  const examiner = new Examiner();
+  return search(examiner, () => {
+    for (const workload of workloads) {
+      const player = new Player(workload);
+      let operations = 0;
+      let place = 'the start';
+      const visit = (where: string): void => {
+        place = where;
+        examiner.powerLoss(player);
+        examiner.processDeath(player);
+      };
+      try {
+        player.disk.onOperation = (operation, path) => {
+          operations += 1;
+          if (examiner.violation === null) visit(`operation ${operations} (${operation} ${path})`);
+        };
+        player.run();
+        if (examiner.violation === null) visit('the end');
+        complainIf(player.ended ? 'the log ended itself' : null);
+      } catch (error) {
+        const first = examiner.violation ?? error;
+        const what = first instanceof Violation ? first.message : String(first);
+        throw new Violation(`${workload.name}, ${place}: ${what}`, { cause: error });
+      }
+      if (examiner.violation !== null)
+        throw new Violation(`${workload.name}, ${place}: ${examiner.violation.message}`);
+    }
+  });
+}
