@@ -87,6 +87,8 @@ export function logOf(terms: readonly number[]): LogEntry[] {
 export class TestCluster {
   readonly members: TestMember[];
   readonly network: Message[] = [];
+  /** Ticks that a member adds to its next election timeouts, by id; 0 when not said. */
+  readonly spreads = new Map<number, number>();
 
   constructor(
     count: number,
@@ -96,12 +98,17 @@ export class TestCluster {
     const ids = Array.from({ length: count }, (_, i) => memberId(i + 1));
     this.members = ids.map((self) => {
       const terms = logs[self] ?? [];
+      const electionTimeoutTicks = overrides.electionTimeoutTicks ?? 10;
       const config = {
         self,
         members: ids,
-        electionTimeoutTicks: 10,
+        electionTimeoutTicks,
         heartbeatTicks: 1,
-        random: () => 0,
+        // The half keeps the core's rounding down on the tick that was asked for.
+        random: () => {
+          const spread = this.spreads.get(self);
+          return spread === undefined ? 0 : (spread + 0.5) / electionTimeoutTicks;
+        },
         ...overrides,
       };
       const hardState = { term: term(terms.at(-1) ?? 0), vote: null, commit: logIndex(0) };

@@ -1,4 +1,4 @@
-export { Raft, type ProposeResult, type RaftConfig, type RaftRestored } from './raft.js';
+export { Raft, type ProposeResult, type RaftConfig, type RaftLoad, type RaftRestored } from './raft.js';
 export { quorumIndex, quorumSize, voteResult } from './quorum.js';
 export { logIndex, memberId, term } from './types.js';
 export type {

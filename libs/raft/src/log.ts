@@ -88,7 +88,10 @@ export class RaftLog {
     for (const [i, entry] of entries.entries()) {
       const present = this.termAt(entry.index);
       if (present === entry.term) continue;
-      if (present !== null) this.#truncateFrom(entry.index);
+      if (present !== null) {
+        // mark: entries that differ from the leader's are cut off
+        this.#truncateFrom(entry.index);
+      }
       for (const rest of entries.slice(i)) this.append(rest);
       return;
     }
@@ -166,6 +169,17 @@ export class RaftLog {
       index -= 1;
     }
     return logIndex(index);
+  }
+
+  /** All of it, for `Raft.inspect`. */
+  inspect() {
+    return {
+      entries: [...this.#entries],
+      durable: this.#durable,
+      nextToPersist: this.#nextToPersist,
+      committed: this.#committed,
+      applied: this.#applied,
+    };
   }
 
   assertInvariants(): void {

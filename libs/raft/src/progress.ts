@@ -32,6 +32,10 @@ export class Progress {
     return this.#inflight.length;
   }
 
+  get inflightBytes(): number {
+    return this.#inflightBytes;
+  }
+
   windowIsFull(messagesMax: number, bytesMax: number): boolean {
     return this.#inflight.length >= messagesMax || this.#inflightBytes >= bytesMax;
   }
@@ -65,6 +69,21 @@ export class Progress {
       this.nextIndex = this.matchIndex + 1;
     }
     return news;
+  }
+
+  /** All of it, for `Raft.inspect`. */
+  inspect() {
+    return {
+      state: this.state,
+      matchIndex: this.matchIndex,
+      nextIndex: this.nextIndex,
+      sentCommit: this.sentCommit,
+      probeSent: this.probeSent,
+      lastHeardTick: this.lastHeardTick,
+      lastProgressTick: this.lastProgressTick,
+      inflight: this.#inflight.map((one) => ({ ...one })),
+      inflightBytes: this.#inflightBytes,
+    };
   }
 
   becomeProbe(nextIndex: number): void {

@@ -35,6 +35,22 @@ function appendTo(
     commit: logIndex(commit),
   };
 }
+function preVoteGrant(to: number, t: number): Message {
+  return { type: 'preVoteResponse', from: memberId(1), to: memberId(to), term: term(t), granted: true };
+}
+function acknowledgement(from: number, t: number, matchIndex: number): Message {
+  return {
+    type: 'appendResponse',
+    from: memberId(from),
+    to: memberId(1),
+    term: term(t),
+    accepted: true,
+    matchIndex: logIndex(matchIndex),
+    rejectedIndex: logIndex(0),
+    hintIndex: logIndex(0),
+    hintTerm: term(0),
+  };
+}
 const termsOf = (raft: Raft): number[] =>
   Array.from({ length: raft.lastIndex }, (_, i) => Number(raft.termAt(i + 1)));
 
@@ -167,6 +183,52 @@ describe('elections', () => {
     expect(cluster.raft(1).role).toBe('follower');
     expect(cluster.raft(1).lostQuorum).toBe(true);
     expect(cluster.member(1).rejected).toEqual([7]);
+  });
+});
+
+describe('roles and timeouts', () => {
+  const appendOfTwo = (t: number): Message => appendTo(3, 2, t, [0, 0], [], 0);
+
+  it.each(['preCandidate', 'candidate'] as const)('[V11] a %s follows the leader of its own term', (role) => {
+    const { raft } = new TestCluster(3).member(3);
+    raft.campaign();
+    if (role === 'candidate') raft.step(preVoteGrant(3, 1));
+    expect(raft.role).toBe(role);
+    raft.step(appendOfTwo(raft.term));
+    expect([raft.role, raft.leader]).toEqual(['follower', 2]);
+  });
+
+  it('[V12] an election timeout is between one and two times the configured one, and each is drawn anew', () => {
+    let draw = 0.5;
+    const member = new TestCluster(3, { random: () => draw }).member(1);
+    const campaigns: number[] = [];
+    for (let tick = 1; tick <= 60; tick++) {
+      member.raft.tick();
+      if (member.process() === null) continue;
+      campaigns.push(tick);
+      draw = 0.999; // the timeout after next: this campaign has drawn already
+    }
+    expect(campaigns).toEqual([15, 30, 49]);
+  });
+
+  it('[V12] a granted vote starts the timeout again, a refused one does not', () => {
+    for (const [lastIndex, expected] of [
+      [1, 'follower'],
+      [0, 'preCandidate'],
+    ] as const) {
+      const { raft } = new TestCluster(3, {}, { 3: [1] }).member(3);
+      for (let tick = 0; tick < 9; tick++) raft.tick();
+      raft.step({
+        type: 'voteRequest',
+        from: memberId(2),
+        to: memberId(3),
+        term: term(1),
+        lastIndex: logIndex(lastIndex),
+        lastTerm: term(lastIndex),
+      });
+      raft.tick();
+      expect(raft.role).toBe(expected);
+    }
   });
 });
 
@@ -336,6 +398,42 @@ describe('appending', () => {
   });
 });
 
+describe('acknowledgements and proposals', () => {
+  it('[A7] late and repeated acknowledgements take nothing back', () => {
+    const cluster = new TestCluster(3);
+    cluster.elect(1);
+    for (const text of ['a', 'b', 'c']) cluster.raft(1).propose(bytes(text));
+    cluster.stabilize();
+    for (const matchIndex of [2, 1, 4, 3, 0]) {
+      cluster.raft(1).step(acknowledgement(2, 1, matchIndex));
+      expect(cluster.raft(1).matchIndexOf(memberId(2))).toBe(4);
+    }
+    expect(cluster.raft(1).commitIndex).toBe(4);
+    expect(cluster.member(1).process()).toBeNull();
+  });
+
+  it('[A8] an acknowledgement beyond the log stops the leader', () => {
+    const cluster = new TestCluster(3);
+    cluster.elect(1);
+    expect(() => cluster.raft(1).step(acknowledgement(2, 1, 2))).toThrow('never sent');
+  });
+
+  it('[A9] followers, pre-candidates and candidates refuse proposals and reads and keep their logs', () => {
+    const { raft } = new TestCluster(3).member(3);
+    const refuses = (): void => {
+      expect(raft.propose(bytes('x'))).toEqual({ type: 'notLeader' });
+      expect(raft.readIndex(1)).toBe('notLeader');
+      expect(raft.lastIndex).toBe(0);
+    };
+    refuses();
+    raft.campaign();
+    refuses();
+    raft.step(preVoteGrant(3, 1));
+    expect(raft.role).toBe('candidate');
+    refuses();
+  });
+});
+
 describe('committing', () => {
   it('[C1] P6: figure 8: an older term is not committed by counting', () => {
     // Member 1 led term 2 and replicated entry 2 to member 2; now it leads term 4 with that entry on a majority.
@@ -471,7 +569,64 @@ describe('reads', () => {
   });
 });
 
+describe('what heartbeats say', () => {
+  const beatsOf = (cluster: TestCluster): Message[] =>
+    (cluster.member(1).process()?.sent ?? []).filter((m) => m.type === 'heartbeatRequest');
+
+  it('[R5] P2: the head is told only when an entry of the own term is committed', () => {
+    const cluster = new TestCluster(3, {}, { 1: [1], 2: [1], 3: [1] });
+    cluster.raft(1).campaign();
+    cluster.stabilize((m) => m.type === 'appendResponse');
+    cluster.raft(1).tick();
+    expect(beatsOf(cluster)).toMatchObject([{ leaderCommit: 0 }, { leaderCommit: 0 }]);
+    cluster.raft(1).step(acknowledgement(2, 2, 2));
+    cluster.raft(1).tick();
+    expect(beatsOf(cluster)).toMatchObject([{ leaderCommit: 2 }, { leaderCommit: 2 }]);
+  });
+
+  it('[R6] a round whose messages are lost goes out again with the next heartbeat', () => {
+    const cluster = new TestCluster(3);
+    cluster.elect(1);
+    cluster.raft(1).readIndex(4);
+    cluster.stabilize((m) => m.type === 'heartbeatRequest');
+    expect(cluster.member(1).confirmed).toEqual([]);
+    cluster.raft(1).tick();
+    cluster.stabilize();
+    expect(cluster.member(1).confirmed).toMatchObject([{ id: 4, index: 1 }]);
+  });
+});
+
 describe('durability', () => {
+  it('[D6] P32: a member that is told to commit what it lost stops', () => {
+    const cluster = new TestCluster(3);
+    cluster.elect(1);
+    const wiped = cluster.member(3);
+    wiped.durable = { hardState: { ...EMPTY, term: term(1) }, entries: [] };
+    wiped.restart();
+    cluster.raft(1).tick();
+    expect(() => cluster.stabilize()).toThrow('lost entries it had acknowledged');
+  });
+
+  it('[D7] a heartbeat is answered at once while entries wait for the disk, but not before its term is durable', () => {
+    const follower = new TestCluster(3).member(3);
+    const beat: Message = {
+      type: 'heartbeatRequest',
+      from: memberId(1),
+      to: memberId(3),
+      term: term(1),
+      commit: logIndex(0),
+      leaderCommit: logIndex(0),
+      readRound: 1,
+    };
+    follower.raft.step(beat);
+    expect(follower.process()!.sent).toEqual([]);
+    expect(follower.sync()).toMatchObject([{ type: 'heartbeatResponse', readRound: 1 }]);
+    follower.raft.step(appendTo(3, 1, 1, [0, 0], [1], 0));
+    follower.process();
+    follower.raft.step({ ...beat, readRound: 2 });
+    expect(follower.process()!.sent).toMatchObject([{ type: 'heartbeatResponse', readRound: 2 }]);
+  });
+
   it('[D1] P11: a vote leaves only when it is durable', () => {
     const voter = new TestCluster(3).member(3);
     voter.raft.step({
@@ -597,7 +752,55 @@ describe('purity and bounds', () => {
     expect(cluster.raft(1).propose(new Uint8Array(100)).type).toBe('proposed');
   });
 
-  it('[V7] messages for others and from strangers are ignored', () => {
+  it('[U2] what is held for others can be seen', () => {
+    const cluster = new TestCluster(3, { inflightMessagesMax: 2 });
+    cluster.elect(1);
+    for (let i = 0; i < 3; i++) {
+      cluster.raft(1).propose(new Uint8Array(68));
+      cluster.raft(1).readIndex(i);
+      cluster.member(1).process();
+    }
+    expect(cluster.raft(1).load).toEqual({
+      uncommittedBytes: 300,
+      readsWaiting: 3,
+      inflightMessages: 2,
+      inflightBytes: 200,
+      writesPending: 3,
+    });
+    cluster.raft(1).step(acknowledgement(2, 1, 1));
+    cluster.tickAll(9);
+    expect(cluster.raft(1).load).toMatchObject({ uncommittedBytes: 0, readsWaiting: 0, writesPending: 0 });
+  });
+
+  it('[U1] looking at a member changes nothing, and equal members look equal', () => {
+    const [one, other] = [new TestCluster(3), new TestCluster(3)];
+    for (const cluster of [one, other]) {
+      cluster.elect(1);
+      cluster.raft(1).propose(bytes('x'));
+      cluster.raft(1).readIndex(1);
+      cluster.member(1).process();
+    }
+    const seen = one.raft(1).inspect();
+    expect([seen.reads.inFlight?.ids, one.raft(2).inspect().reads.inFlight]).toEqual([[1], null]);
+    expect(seen).toEqual(one.raft(1).inspect());
+    expect(seen).toEqual(other.raft(1).inspect());
+    other.raft(1).tick();
+    expect(seen).not.toEqual(other.raft(1).inspect());
+    one.tickAll(1);
+    expect(one.member(1).confirmed).toMatchObject([{ id: 1 }]);
+  });
+
+  it('[V4] ticks without a leader are counted, and not by the leader', () => {
+    const cluster = new TestCluster(3);
+    cluster.elect(1);
+    for (const id of [1, 2]) for (let tick = 0; tick < 4; tick++) cluster.raft(id).tick();
+    expect([1, 2, 3].map((id) => cluster.raft(id).ticksSinceLeader)).toEqual([0, 4, 0]);
+    expect(cluster.raft(2).matchIndexOf(memberId(3))).toBeNull();
+    cluster.stabilize();
+    expect(cluster.raft(2).ticksSinceLeader).toBe(0);
+  });
+
+  it('[V10] messages for others and from strangers are ignored', () => {
     const { members } = new TestCluster(3);
     const member = members[0]!;
     member.raft.step(appendTo(2, 3, 9, [0, 0], [9], 1));

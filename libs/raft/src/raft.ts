@@ -50,6 +50,20 @@ export interface RaftRestored {
   readonly entries: readonly LogEntry[];
 }
 
+/** What this member holds in memory for others, for metrics and for checkers: each is bounded by `RaftConfig`. */
+export interface RaftLoad {
+  /** Appended by this leader and not committed: at most `uncommittedBytesMax` and one entry. */
+  readonly uncommittedBytes: number;
+  /** At most `readsWaitingMax`. */
+  readonly readsWaiting: number;
+  /** Of the follower that has most: at most `inflightMessagesMax`. */
+  readonly inflightMessages: number;
+  /** Of the follower that has most: at most `inflightBytesMax`, and one message. */
+  readonly inflightBytes: number;
+  /** Writes that storage has not confirmed. */
+  readonly writesPending: number;
+}
+
 export type ProposeResult =
   | { readonly type: 'proposed'; readonly index: LogIndex; readonly term: Term }
   | { readonly type: 'notLeader' }
@@ -172,6 +186,21 @@ export class Raft {
     return this.#progress.get(member)?.matchIndex ?? null;
   }
 
+  get load(): RaftLoad {
+    let [inflightMessages, inflightBytes] = [0, 0];
+    for (const progress of this.#progress.values()) {
+      inflightMessages = Math.max(inflightMessages, progress.inflightMessages);
+      inflightBytes = Math.max(inflightBytes, progress.inflightBytes);
+    }
+    return {
+      uncommittedBytes: this.#uncommittedBytes,
+      readsWaiting: this.#reads.waiting,
+      inflightMessages,
+      inflightBytes,
+      writesPending: this.#pending.length,
+    };
+  }
+
   /** One tick of the driver's clock passed. */
   tick(): void {
     this.#nowTick += 1;
@@ -282,7 +311,9 @@ export class Raft {
         : null;
     if (hardState !== null) this.#handedHardState = hardState;
     this.#readyNumber += 1;
-    this.#pending.push({ number: this.#readyNumber, firstIndex: entries[0]?.index ?? null, hardState });
+    // What asks nothing of storage is not waited for: a member whose disk hangs goes on answering heartbeats for ever.
+    if (entries.length > 0 || hardState !== null)
+      this.#pending.push({ number: this.#readyNumber, firstIndex: entries[0]?.index ?? null, hardState });
     const ready: Ready = {
       number: this.#readyNumber,
       hardState,
@@ -329,6 +360,41 @@ export class Raft {
     this.#assertInvariants();
   }
 
+  /**
+   * The whole state as plain data, with nothing left out: the dump that an operator wants of a member that behaves oddly, and what lets an
+   * exhaustive search tell two states apart. It changes nothing.
+   */
+  inspect() {
+    return {
+      self: this.self,
+      term: this.#term,
+      vote: this.#vote,
+      role: this.#role,
+      leader: this.#leader,
+      log: this.#log.inspect(),
+      votes: [...this.#votes],
+      progress: [...this.#progress].map(([member, progress]) => ({ member, ...progress.inspect() })),
+      reads: this.#reads.inspect(),
+      uncommittedBytes: this.#uncommittedBytes,
+      nowTick: this.#nowTick,
+      electionElapsed: this.#electionElapsed,
+      electionTimeout: this.#electionTimeout,
+      heartbeatElapsed: this.#heartbeatElapsed,
+      ticksSinceLeader: this.#ticksSinceLeader,
+      lostQuorum: this.#lostQuorum,
+      storageStalled: this.#storageStalled,
+      messages: [...this.#messages],
+      messagesAfterSync: [...this.#messagesAfterSync],
+      readsConfirmed: [...this.#readsConfirmed],
+      readsRejected: [...this.#readsRejected],
+      readyNumber: this.#readyNumber,
+      pending: [...this.#pending],
+      handedHardState: this.#handedHardState,
+      durableTerm: this.#durableTerm,
+      durableVote: this.#durableVote,
+    };
+  }
+
   // --- terms -------------------------------------------------------------------------------------------------------
 
   /** Compares the message's term with ours. Returns whether the message is to be handled further. */
@@ -352,7 +418,10 @@ export class Raft {
       case 'voteRequest':
         // A member that still hears its leader ignores campaigns: a rejoining or removed member must not
         // depose a healthy leader (P4) [V4]. The term stays, too.
-        if (this.#hearsLeader()) return false;
+        if (this.#hearsLeader()) {
+          // mark: a campaign with a higher term is ignored because the leader is heard
+          return false;
+        }
         this.#becomeFollower(message.term, null);
         return true;
       case 'appendRequest':
@@ -375,6 +444,7 @@ export class Raft {
     switch (message.type) {
       case 'appendRequest':
       case 'heartbeatRequest':
+        // mark: a leader of an older term is told the newer one
         this.#messagesAfterSync.push(this.#appendRefusal(message.from, logIndex(0)));
         return;
       case 'preVoteRequest':
@@ -417,7 +487,10 @@ export class Raft {
       this.#term = newTerm;
       this.#vote = null;
     }
-    if (this.#role === 'leader') this.#leaveLeadership();
+    if (this.#role === 'leader') {
+      // mark: a leader is deposed
+      this.#leaveLeadership();
+    }
     this.#role = 'follower';
     this.#leader = leader;
     if (leader !== null) this.#heardLeader();
@@ -473,11 +546,13 @@ export class Raft {
   #tickLeader(): void {
     this.#heartbeatElapsed += 1;
     if (this.#storageStalled && this.#peers.length > 0) {
+      // mark: a leader whose disk stands still steps down
       this.#becomeFollower(this.#term, null);
       return;
     }
     if (!this.#hearsQuorum()) {
       // Check-quorum [V6]: a leader cut off from the majority must stop answering as one.
+      // mark: a leader that hears no majority steps down
       this.#lostQuorum = true;
       this.#becomeFollower(this.#term, null);
       return;
@@ -577,12 +652,14 @@ export class Raft {
     let { previousIndex, entries } = message;
     let previousTerm: Term | null = message.previousTerm;
     if (previousIndex < this.#log.committed) {
+      // mark: an append begins below the commit index
       // Committed entries are equal everywhere: only what follows them can be news (a late duplicate, P7) [A3].
       entries = entries.filter((entry) => entry.index > this.#log.committed);
       previousIndex = this.#log.committed;
       previousTerm = this.#log.termAt(previousIndex);
     }
     if (this.#log.termAt(previousIndex) !== previousTerm) {
+      // mark: an append does not fit and is refused
       this.#messagesAfterSync.push(this.#appendRefusal(message.from, previousIndex, message.previousTerm));
       return;
     }
@@ -705,8 +782,14 @@ export class Raft {
       return;
     }
     // A late refusal: of something acknowledged since, or not of the probe that is out [A5].
-    if (message.rejectedIndex <= progress.matchIndex) return;
-    if (progress.state === 'probe' && message.rejectedIndex !== progress.nextIndex - 1) return;
+    if (message.rejectedIndex <= progress.matchIndex) {
+      // mark: a refusal comes after the acknowledgement of the same entries
+      return;
+    }
+    if (progress.state === 'probe' && message.rejectedIndex !== progress.nextIndex - 1) {
+      // mark: a refusal is not of the probe that is out
+      return;
+    }
     const common = this.#log.lastIndexWithTermAtMost(
       Math.min(message.hintIndex, message.rejectedIndex - 1),
       message.hintTerm,
@@ -756,14 +839,17 @@ export class Raft {
       this.#readsConfirmed.push(read);
     if (progress.state === 'probe') {
       // The probe or its answer may have been lost; or the follower's disk is slow, and then asking again helps nobody.
-      if (this.#nowTick - progress.lastProgressTick >= 3 * this.#config.heartbeatTicks)
+      if (this.#nowTick - progress.lastProgressTick >= 3 * this.#config.heartbeatTicks) {
+        // mark: a probe is sent again
         progress.probeSent = false;
+      }
     } else if (
       progress.matchIndex < progress.nextIndex - 1 &&
       this.#nowTick - progress.lastProgressTick >= 3 * this.#config.heartbeatTicks
     ) {
       // Messages or answers may be lost, or the follower's disk is slow: an empty append at the end of what was sent
       // finds out without sending anything twice [A6].
+      // mark: what was sent and not acknowledged is asked after
       progress.lastProgressTick = this.#nowTick;
       this.#pushAppend(message.from, progress, []);
     }

@@ -62,6 +62,16 @@ export class ReadRounds {
     return round.ids.map((id) => ({ id, index: round.index }));
   }
 
+  /** All of it, for `Raft.inspect`. */
+  inspect() {
+    const round = this.#inFlight;
+    return {
+      collecting: [...this.#collecting],
+      inFlight: round === null ? null : { ...round, acknowledgedBy: [...round.acknowledgedBy] },
+      number: this.#number,
+    };
+  }
+
   /** Leadership ended (P3): nothing that waits may be answered. The number goes on counting. */
   rejectAll(): number[] {
     const ids = [...(this.#inFlight?.ids ?? []), ...this.#collecting];

@@ -1,0 +1,416 @@
+import assert from 'node:assert/strict';
+import { Raft, type RaftConfig } from './raft.js';
+import { logIndex, memberId, term, type HardState, type LogEntry, type Message } from './types.js';
+
+/** What a crash leaves of a member. */
+export interface DiskContent {
+  readonly hardState: HardState;
+  readonly entries: readonly LogEntry[];
+}
+
+/** A write that storage has not finished, and the messages that wait for it. */
+interface UnfinishedWrite {
+  /** The last Ready that this write's end makes durable: Readys behind it that write nothing end with it. */
+  lastReady: number;
+  readonly hardState: HardState | null;
+  readonly entries: readonly LogEntry[];
+  readonly release: Message[];
+}
+
+/** Everything that can happen to one member. `count`: that many of its oldest writes. */
+export type Input =
+  | { readonly type: 'timeout' | 'silence' | 'forget' | 'heartbeat' | 'propose' | 'process' }
+  | { readonly type: 'read'; readonly committedBefore: number }
+  | { readonly type: 'finishWrites' | 'crash'; readonly count: number }
+  | { readonly type: 'deliver'; readonly message: Message };
+
+export interface MemberScope {
+  readonly memberCount: number;
+  /** True: the driver takes a Ready only as an action of its own, so that several inputs can meet in one Ready. */
+  readonly lazyReady?: boolean;
+  /** True: an append carries one entry, so that logs are compared and acknowledged entry by entry. */
+  readonly oneEntryPerMessage?: boolean;
+  /** Members whose writes end when the search says so. Those of the others end at once. */
+  readonly slowDisks?: readonly number[];
+  /**
+   * False: every pre-vote is granted out of hand, unasked. More elections start than could; no promise depends on a pre-vote.
+   * True: they are asked for by messages.
+   */
+  readonly preVotes?: boolean;
+  /**
+   * False: members never trust their leader for longer than an instant. What trust forbids (V4) looks to all others like a lost message, so nothing can
+   * happen with trust that cannot happen without. True: only the input `silence` ends trust.
+   */
+  readonly trust?: boolean;
+  /** True: refused votes and answers to requests of an earlier term are all lost. They only make somebody give up, or catch up with a term. */
+  readonly refusalsLost?: boolean;
+}
+
+/** Small, so that few ticks matter: a leader is forgotten after 2 ticks of silence, and the 3rd starts a campaign. */
+const ELECTION_TIMEOUT_TICKS = 2;
+const NEVER_AS_MANY_READYS = 20;
+
+/**
+ * One member of a world: the real core, its disk and its driver. The driver does what `Ready` asks for, but a write ends
+ * only by the input `finishWrites`: everything between a write's start and its end can be reached.
+ */
+export class SmallMember {
+  readonly raft: Raft;
+  disk: DiskContent;
+  readonly writes: UnfinishedWrite[] = [];
+  /** Messages that left since `takeSent`. */
+  readonly #sent: Message[] = [];
+  readonly #scope: MemberScope;
+
+  constructor(
+    readonly self: number,
+    scope: MemberScope,
+    disk: DiskContent,
+  ) {
+    this.disk = disk;
+    this.#scope = scope;
+    const config: RaftConfig = {
+      self: memberId(self),
+      members: Array.from({ length: scope.memberCount }, (_, i) => memberId(i + 1)),
+      electionTimeoutTicks: ELECTION_TIMEOUT_TICKS,
+      heartbeatTicks: 1,
+      // The longest wait there is: silence can pass without a campaign. When a campaign starts is chosen by the search.
+      random: () => 0.99,
+      ...(scope.oneEntryPerMessage === true ? { appendBytesMax: 1 } : {}),
+    };
+    this.raft = new Raft(config, { hardState: disk.hardState, entries: disk.entries });
+    this.#drain();
+    this.#sent.length = 0;
+  }
+
+  takeSent(): Message[] {
+    return this.#sent.splice(0);
+  }
+
+  /** True when a leader is believed in, and its silence would not yet let this member vote for another. */
+  get trustsLeader(): boolean {
+    return (
+      this.raft.role === 'follower' &&
+      this.raft.leader !== null &&
+      this.raft.ticksSinceLeader < ELECTION_TIMEOUT_TICKS
+    );
+  }
+
+  /** Is this message always lost in this world? */
+  loses(message: Message): boolean {
+    if (message.type === 'preVoteRequest') return this.#scope.preVotes !== true;
+    return this.#scope.refusalsLost === true && isRefusal(message);
+  }
+
+  /** Any input but a crash, which makes another member of what the disk holds: `afterCrash`. */
+  apply(input: Input): void {
+    switch (input.type) {
+      case 'timeout':
+        // The only ticks of a member that does not lead run until it campaigns, or (silence) until it stops trusting its
+        // leader: how many have passed in between never decides anything.
+        for (let ticks = 1; ; ticks++) {
+          this.raft.tick();
+          if (this.raft.inspect().electionElapsed === 0) break; // a campaign starts the timer anew
+          assert(ticks < 2 * ELECTION_TIMEOUT_TICKS);
+        }
+        if (this.#scope.preVotes !== true) this.#grantPreVotes();
+        break;
+      case 'silence':
+        while (this.trustsLeader) this.raft.tick();
+        break;
+      case 'forget':
+        if (this.raft.leader !== null) this.raft.forgetLeader(this.raft.leader);
+        break;
+      case 'heartbeat':
+        this.raft.tick();
+        break;
+      case 'propose':
+        // The payload names the proposer: two leaders of one term would not write the same.
+        this.raft.propose(Uint8Array.of(this.self));
+        break;
+      case 'read':
+        // The read's id is what it must see: the number of entries that were committed anywhere when it was asked.
+        this.raft.readIndex(input.committedBefore);
+        break;
+      case 'deliver':
+        this.#receive(input.message);
+        break;
+      case 'finishWrites':
+        this.#finishWrites(input.count);
+        break;
+      case 'process':
+        this.#process();
+        break;
+      case 'crash':
+        throw new Error('a crash makes another member');
+    }
+    this.#drain();
+    if (this.#scope.trust !== true) while (this.trustsLeader) this.raft.tick();
+  }
+
+  #receive(message: Message): void {
+    const { term: before, commitIndex } = this.raft;
+    const trusts = this.trustsLeader;
+    const lastTerm = this.raft.termAt(this.raft.lastIndex) ?? 0;
+    this.raft.step(message);
+    if (message.type === 'appendRequest') {
+      // What follows the entries of this message may be another leader's (P8): the message says nothing of it.
+      const proved = Math.min(message.commit, message.previousIndex + message.entries.length);
+      if (this.raft.commitIndex > Math.max(commitIndex, proved))
+        throw new Violation(
+          `Commit Only What Is Proved: member ${this.self} commits up to ${this.raft.commitIndex} by a message that speaks of ${proved}`,
+        );
+    }
+    if (message.type !== 'voteRequest' || message.term <= before || trusts) return;
+    // A vote that is free in a new term goes to a log that is as new, and only to one: by a second way to compare (P25).
+    const [theirs, ours] = [
+      message.lastTerm * 1000 + message.lastIndex,
+      lastTerm * 1000 + this.raft.lastIndex,
+    ];
+    if (this.raft.role !== 'leader' && (this.raft.vote === message.from) !== theirs >= ours)
+      throw new Violation(
+        `Up To Date: member ${this.self} with a log up to ${this.raft.lastIndex} of term ${lastTerm} ${this.raft.vote === null ? 'refuses' : 'grants'} its vote to one up to ${message.lastIndex} of term ${message.lastTerm}`,
+      );
+  }
+
+  #grantPreVotes(): void {
+    for (let from = 1; this.raft.role === 'preCandidate'; from++) {
+      assert(from <= this.#scope.memberCount);
+      this.raft.step({
+        type: 'preVoteResponse',
+        from: memberId(from),
+        to: memberId(this.self),
+        term: term(this.raft.term + 1),
+        granted: true,
+      });
+    }
+  }
+
+  /** Power is lost: the oldest `kept` unfinished writes made it to the disk all the same, the others did not. */
+  afterCrash(kept: number): DiskContent {
+    return this.writes.slice(0, kept).reduce(written, this.disk);
+  }
+
+  #drain(): void {
+    const slow = this.#scope.slowDisks?.includes(this.self) === true;
+    for (let count = 0; count < NEVER_AS_MANY_READYS; count++) {
+      if (!slow) this.#finishWrites(this.writes.length);
+      if (this.#scope.lazyReady === true || !this.#process()) return;
+    }
+    assert.fail('there is always another Ready');
+  }
+
+  #process(): boolean {
+    const ready = this.raft.ready();
+    if (ready === null) return false;
+    const released = ready.messagesAfterSync.filter((message) => !this.loses(message));
+    this.#send(ready.messages);
+    for (const { id, index } of ready.readsConfirmed) {
+      if (index < id)
+        throw new Violation(
+          `Read Safety: a read is confirmed at index ${index}, and ${id} entries were committed before it was asked`,
+        );
+    }
+    const last = this.writes.at(-1);
+    if (ready.mustSync || ready.hardState !== null) {
+      const { number: lastReady, hardState, entries } = ready;
+      this.writes.push({ lastReady, hardState, entries, release: released });
+    } else if (last === undefined) {
+      this.raft.persisted(ready.number);
+      this.#send(released);
+    } else {
+      last.lastReady = ready.number;
+      last.release.push(...released);
+    }
+    return true;
+  }
+
+  #finishWrites(count: number): void {
+    for (const write of this.writes.splice(0, count)) {
+      this.disk = written(this.disk, write);
+      this.raft.persisted(write.lastReady);
+      this.#send(write.release);
+    }
+  }
+
+  #send(messages: readonly Message[]): void {
+    for (const message of messages) {
+      if (this.loses(message)) continue;
+      const broken = brokenPromise(this, message);
+      if (broken !== null) throw new Violation(broken);
+      this.#sent.push(message);
+    }
+  }
+}
+
+/** The answer to a request of an earlier term refuses index 0, which nobody else refuses. */
+function isRefusal(message: Message): boolean {
+  if (message.type === 'voteResponse') return !message.granted;
+  return message.type === 'appendResponse' && !message.accepted && message.rejectedIndex === 0;
+}
+
+/** A rule that the search found broken; its text names the rule. */
+export class Violation extends Error {}
+
+function written(disk: DiskContent, write: UnfinishedWrite): DiskContent {
+  const first = write.entries[0];
+  return {
+    hardState: write.hardState ?? disk.hardState,
+    entries:
+      first === undefined ? disk.entries : [...disk.entries.slice(0, first.index - 1), ...write.entries],
+  };
+}
+
+/** A disk that holds a log of these terms (commands of member 0, which is nobody: older than the world). */
+export function diskOf(
+  hardTerm: number,
+  vote: number | null,
+  logTerms: readonly number[],
+  commit = 0,
+): DiskContent {
+  return {
+    hardState: {
+      term: term(hardTerm),
+      vote: vote === null ? null : memberId(vote),
+      commit: logIndex(commit),
+    },
+    entries: logTerms.map((entryTerm, i) => ({
+      index: logIndex(i + 1),
+      term: term(entryTerm),
+      kind: 'command',
+      payload: Uint8Array.of(0),
+    })),
+  };
+}
+
+type Rename = (id: number) => number;
+
+/** An entry's identity: its term, and whether it is a noop (9) or whose command. */
+export function entryCode(entry: LogEntry, rename: Rename): number {
+  return entry.term * 10 + (entry.kind === 'noop' ? 9 : rename(entry.payload[0] ?? 0));
+}
+
+/** A message in a canonical form, with the members renamed. */
+export function messageKey(message: Message, rename: Rename): string {
+  const { type, from, to, term: messageTerm, ...rest } = message;
+  const parts: unknown[] = [type, rename(from), rename(to), messageTerm];
+  for (const [name, value] of Object.entries(rest)) {
+    parts.push(
+      name === 'entries' ? (value as readonly LogEntry[]).map((entry) => entryCode(entry, rename)) : value,
+    );
+  }
+  return JSON.stringify(parts);
+}
+
+/**
+ * Everything that decides what a member will do, with the members renamed; two members with the same fingerprint behave alike. Left out or
+ * made relative, because no future step can tell:
+ * - the count of ticks: only the ages of a leader's knowledge matter, and none beyond the longest that is compared;
+ * - how far the election timer has run: the ticks of a member that does not lead run until they have their effect (`apply`), and of a leader's
+ *   heartbeat every tick is one;
+ * - votes of an election that is over, progress knowledge and ticks that belong to another role, and the status flag `lostQuorum`;
+ * - the numbers of Readys (only how far back each write lies), and Readys that write nothing: they end with the write before them;
+ * - the order and number of equal messages: the network is a set.
+ */
+export function fingerprint(member: SmallMember, rename: Rename): string {
+  const whole = member.raft.inspect();
+  const { role, log } = whole;
+  const campaigns = role === 'candidate' || role === 'preCandidate';
+  const vote = (id: number | null): number => (id === null ? 0 : rename(id));
+  const hard = (state: HardState | null): unknown =>
+    state === null ? 0 : [state.term, vote(state.vote), state.commit];
+  const codes = (entries: readonly LogEntry[]): number[] => entries.map((entry) => entryCode(entry, rename));
+  const set = (messages: readonly Message[]): string[] =>
+    [
+      ...new Set(
+        messages.filter((message) => !member.loses(message)).map((message) => messageKey(message, rename)),
+      ),
+    ].toSorted();
+  const age = (tick: number, max: number): number => Math.min(whole.nowTick - tick, max);
+  const byMember = (a: readonly unknown[], b: readonly unknown[]): number => Number(a[0]) - Number(b[0]);
+  return JSON.stringify([
+    rename(whole.self),
+    role,
+    whole.term,
+    vote(whole.vote),
+    vote(whole.leader),
+    [codes(log.entries), log.durable, log.nextToPersist, log.committed, log.applied],
+    campaigns ? whole.votes.map(([id, granted]) => [rename(id), granted]).toSorted(byMember) : 0,
+    whole.progress
+      .map(({ member: id, lastHeardTick, lastProgressTick, ...rest }) => [
+        rename(id),
+        age(lastHeardTick, ELECTION_TIMEOUT_TICKS + 1),
+        age(lastProgressTick, 3),
+        rest,
+      ])
+      .toSorted(byMember),
+    whole.reads.collecting,
+    whole.reads.number,
+    whole.reads.inFlight === null
+      ? 0
+      : [
+          whole.reads.inFlight.number,
+          whole.reads.inFlight.index,
+          whole.reads.inFlight.ids,
+          whole.reads.inFlight.acknowledgedBy.map(rename).toSorted(),
+        ],
+    whole.uncommittedBytes,
+    role === 'follower' && whole.leader !== null
+      ? Math.min(whole.ticksSinceLeader, ELECTION_TIMEOUT_TICKS)
+      : 0,
+    whole.storageStalled,
+    [set(whole.messages), set(whole.messagesAfterSync), whole.readsConfirmed, whole.readsRejected],
+    whole.pending
+      .filter((write) => write.firstIndex !== null || write.hardState !== null)
+      .map((write) => [write.firstIndex, hard(write.hardState)]),
+    hard(whole.handedHardState),
+    whole.durableTerm,
+    vote(whole.durableVote),
+    [hard(member.disk.hardState), codes(member.disk.entries)],
+    member.writes.map((write) => [hard(write.hardState), codes(write.entries), set(write.release)]),
+  ]);
+}
+
+/** What must hold of one member in every state, whatever the others do. Null when it does. */
+export function memberViolation(member: SmallMember): string | null {
+  const { raft, disk } = member;
+  const { log, reads, role } = raft.inspect();
+  const name = `member ${member.self}`;
+  const end = Math.min(log.committed, log.durable);
+  if (log.applied > end || log.committed > log.entries.length || log.durable > log.entries.length)
+    return `State Ordering: applied ${log.applied} <= min(committed ${log.committed}, durable ${log.durable}) <= last ${log.entries.length} fails for ${name}`;
+  const same: Rename = (id) => id;
+  for (const entry of log.entries.slice(0, log.durable)) {
+    const stored = disk.entries[entry.index - 1];
+    if (stored === undefined || entryCode(stored, same) !== entryCode(entry, same))
+      return `Durable Means Durable: ${name} counts entry ${entry.index} of term ${entry.term} as durable, and its disk does not hold it`;
+  }
+  if (disk.hardState.commit > disk.entries.length)
+    return `State Ordering: the stored commit ${disk.hardState.commit} of ${name} leads its stored log`;
+  if (role !== 'leader' && (reads.collecting.length > 0 || reads.inFlight !== null))
+    return `Reads End With Leadership: ${name} is ${role} and keeps reads waiting`;
+  return null;
+}
+
+/** What a message promises must be on its sender's disk when it leaves. Null when it is. */
+function brokenPromise(member: SmallMember, message: Message): string | null {
+  const { hardState, entries } = member.disk;
+  const name = `member ${member.self}`;
+  if (message.type === 'voteResponse' && message.granted) {
+    if (hardState.term !== message.term || hardState.vote !== message.to)
+      return `Votes Are Durable: ${name} sends its vote of term ${message.term} before it is on disk`;
+  } else if (message.type === 'voteRequest') {
+    if (hardState.term !== message.term || hardState.vote !== message.from)
+      return `Votes Are Durable: ${name} campaigns in term ${message.term} before its own vote is on disk`;
+  } else if (message.type === 'appendResponse' && message.accepted) {
+    if (entries.length < message.matchIndex)
+      return `Acknowledgements Are Durable: ${name} acknowledges ${message.matchIndex} entries with ${entries.length} on its disk`;
+  }
+  if (
+    message.type !== 'preVoteRequest' &&
+    message.type !== 'preVoteResponse' &&
+    hardState.term < message.term
+  )
+    return `Terms Are Durable: ${name} speaks in term ${message.term} with term ${hardState.term} on disk`;
+  return null;
+}

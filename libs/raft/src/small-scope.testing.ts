@@ -1,0 +1,225 @@
+import { diskOf } from './small-scope-member.testing.js';
+import { SmallScopeSearch, type SmallSearch, type SmallWorld } from './small-scope-search.testing.js';
+
+const ALL = [1, 2, 3];
+
+/** Worlds that are searched to the end: every state that they can reach is visited. */
+const CLOSED: readonly Omit<SmallWorld, 'statesMax'>[] = [
+  {
+    name: 'three members with slow disks, 1 term',
+    memberCount: 3,
+    termMax: 1,
+    slowDisks: ALL,
+    refusalsLost: true,
+  },
+  {
+    name: 'three members, one of which may campaign, pre-votes, trust, forgetting, refusals heard, 1 term',
+    memberCount: 3,
+    termMax: 1,
+    campaigners: [1],
+    preVotes: true,
+    trust: true,
+    forgetsLeader: true,
+  },
+  {
+    name: 'figure 8: member 1 leads in term 3 with an entry of term 1, member 3 holds one of term 2',
+    memberCount: 3,
+    termMax: 4,
+    campaigners: [1, 3],
+    oneEntryPerMessage: true,
+    refusalsLost: true,
+    disks: [diskOf(2, null, [1]), diskOf(2, 3, []), diskOf(2, 3, [2])],
+    script: ['timeout 1', 'deliver 1>2 voteRequest', 'deliver 2>1 voteResponse'],
+  },
+  {
+    name: 'a conflicting tail: member 1 leads in term 3, member 3 holds entries of term 2',
+    memberCount: 3,
+    termMax: 3,
+    campaigners: [1],
+    slowDisks: [3],
+    oneEntryPerMessage: true,
+    refusalsLost: true,
+    disks: [diskOf(2, null, [1, 1]), diskOf(2, 3, [1]), diskOf(2, 3, [1, 2, 2])],
+    script: ['timeout 1', 'settle 1 2'],
+  },
+  {
+    name: 'a deposed rival: member 1 believes that it leads, member 2 does; 1 read, 1 tick of a leader',
+    memberCount: 3,
+    termMax: 3,
+    reads: 1,
+    heartbeats: 1,
+    campaigners: [1],
+    refusalsLost: true,
+    script: ['timeout 1', 'settle 1 2 3', 'timeout 2', 'settle 2 3'],
+  },
+  {
+    name: 'five members, member 1 believes that it leads, member 2 does with 3 and 4; 1 read',
+    memberCount: 5,
+    termMax: 2,
+    reads: 1,
+    campaigners: [1],
+    refusalsLost: true,
+    script: ['timeout 1', 'settle 1 2 3 4 5', 'timeout 2', 'settle 2 3 4', 'lose'],
+  },
+  {
+    name: 'an old long tail: member 1 holds three entries of term 1, members 2 and 3 commit one of term 2',
+    memberCount: 3,
+    termMax: 3,
+    refusalsLost: true,
+    disks: [diskOf(1, 1, [1, 1, 1]), diskOf(1, 1, [1]), diskOf(1, 1, [1])],
+    script: ['timeout 2', 'settle 2 3'],
+  },
+  {
+    name: 'three members, 2 terms, 1 power loss',
+    memberCount: 3,
+    termMax: 2,
+    crashes: 1,
+    refusalsLost: true,
+  },
+  {
+    name: 'three members, 3 terms',
+    memberCount: 3,
+    termMax: 3,
+    refusalsLost: true,
+  },
+  {
+    name: 'three members, 2 terms, 1 read',
+    memberCount: 3,
+    termMax: 2,
+    reads: 1,
+    refusalsLost: true,
+  },
+  {
+    name: 'three members, one with a slow disk, 1 term, 1 command',
+    memberCount: 3,
+    termMax: 1,
+    proposals: 1,
+    slowDisks: [1],
+    refusalsLost: true,
+  },
+  {
+    name: 'three members, 2 terms, 1 command',
+    memberCount: 3,
+    termMax: 2,
+    proposals: 1,
+    refusalsLost: true,
+  },
+  {
+    name: 'one member, 3 terms, 2 commands, 2 power losses',
+    memberCount: 1,
+    termMax: 3,
+    proposals: 2,
+    crashes: 2,
+    reads: 1,
+    slowDisks: [1],
+  },
+  {
+    name: 'two members, 2 terms, 2 commands, refusals heard',
+    memberCount: 2,
+    termMax: 2,
+    proposals: 2,
+  },
+  {
+    name: 'two members with slow disks, 2 terms, 1 command, 1 read',
+    memberCount: 2,
+    termMax: 2,
+    proposals: 1,
+    reads: 1,
+    slowDisks: [1, 2],
+    refusalsLost: true,
+  },
+  {
+    name: 'two members with slow disks, 2 terms, 1 command, 1 power loss, refusals heard',
+    memberCount: 2,
+    termMax: 2,
+    proposals: 1,
+    crashes: 1,
+    slowDisks: [1, 2],
+  },
+];
+
+/** What each build searches, in order. A closed world that grew beyond this many states would say so: its test asks for completeness. */
+export const CLOSED_WORLDS: readonly SmallWorld[] = CLOSED.map((world) => ({ ...world, statesMax: 200_000 }));
+
+/** Worlds too large for a build: it sees their nearest states, as many as it is given. */
+const OPEN: readonly Omit<SmallWorld, 'statesMax'>[] = [
+  {
+    name: 'three members with slow disks, 2 terms, 1 power loss',
+    memberCount: 3,
+    termMax: 2,
+    crashes: 1,
+    slowDisks: ALL,
+    refusalsLost: true,
+  },
+  {
+    name: 'three members, one with a slow disk, Readys taken late, 1 term, 1 command',
+    memberCount: 3,
+    termMax: 1,
+    proposals: 1,
+    slowDisks: [1],
+    lazyReady: true,
+    refusalsLost: true,
+  },
+  {
+    name: 'three members with pre-votes, trust, forgetting and refusals heard, 2 terms, 1 command, 1 read, 3 ticks of leaders',
+    memberCount: 3,
+    termMax: 2,
+    proposals: 1,
+    reads: 1,
+    heartbeats: 3,
+    preVotes: true,
+    trust: true,
+    forgetsLeader: true,
+  },
+];
+
+/** Worlds that close, but not in the time of a build. */
+const LARGE: readonly Omit<SmallWorld, 'statesMax'>[] = [
+  { name: 'three members, 3 terms, 1 command', memberCount: 3, termMax: 3, proposals: 1, refusalsLost: true },
+  {
+    name: 'three members, 2 terms, 2 ticks of leaders',
+    memberCount: 3,
+    termMax: 2,
+    heartbeats: 2,
+    refusalsLost: true,
+  },
+  {
+    name: 'three members, one with a slow disk, 2 terms, 1 power loss',
+    memberCount: 3,
+    termMax: 2,
+    crashes: 1,
+    slowDisks: [1],
+    refusalsLost: true,
+  },
+];
+
+/** Open worlds, up to so many states each. */
+export function openWorlds(statesMax: number): readonly SmallWorld[] {
+  return OPEN.map((world) => ({ ...world, statesMax }));
+}
+
+/** What a nightly run adds. */
+export const LARGE_WORLDS: readonly SmallWorld[] = LARGE.map((world) => ({ ...world, statesMax: 2_000_000 }));
+
+/** What each build searches: in all some 90,000 states, half a minute of one core at most. */
+export const BUILD_WORLDS: readonly SmallWorld[] = [...CLOSED_WORLDS, ...openWorlds(8_000)];
+
+export interface SmallScopeResult {
+  readonly violation: string | null;
+  readonly states: number;
+  readonly searches: readonly SmallSearch[];
+}
+
+/** Searches the worlds in order, up to the first violation. Counts are the bounds; the clock is not asked. */
+export function searchSmallScope(worlds: readonly SmallWorld[] = BUILD_WORLDS): SmallScopeResult {
+  const searches: SmallSearch[] = [];
+  let states = 0;
+  for (const world of worlds) {
+    const search = new SmallScopeSearch(world).run();
+    searches.push(search);
+    states += search.states;
+    if (search.violation !== null)
+      return { violation: `${world.name}\n${search.violation}`, states, searches };
+  }
+  return { violation: null, states, searches };
+}
