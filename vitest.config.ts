@@ -1,6 +1,16 @@
 import { defineConfig } from 'vitest/config';
 
-const simulations = ['cluster', 'sabotage', 'scenarios'].map((name) => `apps/simulator/src/${name}.test.ts`);
+const simulations = [
+  ...['cluster', 'graphs', 'scenarios'].map((name) => `apps/simulator/src/${name}.test.ts`),
+  'test/mutations/mutations.test.ts',
+];
+// Every state, crash point or damage within bounds: seconds of a core each.
+const exhaustive = [
+  'libs/raft/src/small-scope.test.ts',
+  'libs/wal/src/crash-points.test.ts',
+  'libs/wal/src/damage.test.ts',
+  'libs/linearizability/src/differential.test.ts',
+];
 const conditions = ['source', 'node', 'import', 'default'];
 
 // Workspace packages resolve to their sources (condition `source`): unit tests and simulations need no build.
@@ -16,9 +26,17 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'unit',
-          include: ['libs/*/src/**/*.test.ts', 'apps/*/src/**/*.test.ts', 'test/*.test.ts'],
-          exclude: [...simulations, 'apps/cli/src/dev.test.ts'],
+          include: [
+            'libs/*/src/**/*.test.ts',
+            'apps/*/src/**/*.test.ts',
+            'test/{,loader/,mutations/}*.test.ts',
+          ],
+          exclude: [...simulations, ...exhaustive, 'apps/cli/src/dev.test.ts'],
         },
+      },
+      {
+        extends: true,
+        test: { name: 'exhaustive', include: exhaustive, testTimeout: 120_000 },
       },
       {
         extends: true,

@@ -1,4 +1,4 @@
-// `npm test`: unit tests, the seeded cluster and the end-to-end tests, with all their set-up.
+// `npm test`: unit tests, exhaustive searches, the seeded cluster, seeded bugs and the end-to-end tests, with all their set-up.
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
@@ -37,7 +37,7 @@ if (natsServer === undefined) {
   }
   console.log(`tests with NATS are skipped: ${reason}`);
 }
-const projects = ['unit', 'simulation', 'e2e'].flatMap((name) => ['--project', name]);
+const projects = ['unit', 'exhaustive', 'simulation', 'e2e'].flatMap((name) => ['--project', name]);
 run(process.execPath, ['node_modules/vitest/vitest.mjs', 'run', ...projects, ...process.argv.slice(2)], {
   env: { ...process.env, ...(natsServer ? { NATS_SERVER: natsServer } : {}) },
 });

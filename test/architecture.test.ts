@@ -53,6 +53,11 @@ describe('architecture', () => {
       'must not import @quorate/replica',
     ],
     ['apps/simulator/src/x.ts', "import net from 'node:net';", 'must not import node:net'],
+    [
+      'apps/simulator/src/x.ts',
+      "import { LinkServer } from '@quorate/link';",
+      'must not import @quorate/link',
+    ],
     ['apps/store/src/x.ts', "export * from './y.js';", '"export *" is banned'],
     ['apps/store/src/x.ts', 'const t = 3 as Term;', '"as Term" is banned'],
     ['apps/store/src/x.ts', 'function f(x: any) {}', '": any" is banned'],

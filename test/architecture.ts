@@ -75,6 +75,7 @@ export const ROOMS: readonly Room[] = [
     ],
     pure: false,
   },
+  { path: 'libs/link/src/codec.ts', mayImport: [], pure: true },
   {
     path: 'libs/replica/src',
     mayImport: [
@@ -136,12 +137,15 @@ export const ROOMS: readonly Room[] = [
   {
     path: 'apps/simulator/src',
     mayImport: [
+      '@quorate/access',
       '@quorate/api',
       '@quorate/cache',
       '@quorate/client',
       '@quorate/feed',
       '@quorate/kv',
       '@quorate/linearizability',
+      // The wire forms without the sockets: what the simulated network carries is bytes.
+      '@quorate/link/codec',
       '@quorate/raft',
       '@quorate/replica',
       '@quorate/wal',

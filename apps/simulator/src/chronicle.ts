@@ -1,30 +1,38 @@
 import { StateMachine, decodeCommand, type Operation, type StateMachineOptions } from '@quorate/kv';
-import type { LogEntry } from '@quorate/raft';
-import { decodeText } from './traffic.js';
+import type { CommittedEntry } from './checkers/member-view.js';
+import { decodeText } from './text.js';
 
 /** One write that took effect, as the committed log tells it. */
 export interface ChronicleWrite {
   readonly revision: number;
   readonly index: number;
+  /** When the entry was first committed anywhere: true time, which no host knows. */
+  readonly committedMs: number;
   readonly type: Operation['type'];
   readonly namespace: string;
   readonly key: string;
   /** Of a put; null: a deletion, or of a namespace. */
   readonly value: string | null;
+  /** The namespace revision that the command was valid for only; null: any. */
+  readonly ifNamespaceRevision: number | null;
 }
 
-/** What really happened: the committed log, applied once more by a state machine that stands outside of the cluster. */
+/**
+ * What really happened: the committed log, applied once more by a state machine that stands outside of the
+ * cluster.
+ */
 export class Chronicle {
   readonly writes: ChronicleWrite[] = [];
   readonly machine: StateMachine;
   readonly #byKey = new Map<string, ChronicleWrite[]>();
+  readonly #byNamespace = new Map<string, ChronicleWrite[]>();
 
-  constructor(committed: readonly LogEntry[], options: StateMachineOptions = {}) {
+  constructor(committed: readonly CommittedEntry[], options: StateMachineOptions = {}) {
     this.machine = new StateMachine(options);
     for (const entry of committed) this.#apply(entry);
   }
 
-  #apply(entry: LogEntry): void {
+  #apply({ entry, atMs }: CommittedEntry): void {
     if (entry.kind === 'noop') return this.machine.applyNoop(entry.index);
     const before = this.machine.head;
     this.machine.apply(entry.index, entry.payload);
@@ -33,15 +41,21 @@ export class Chronicle {
     const { body } = decodeCommand(entry.payload);
     if (body.type !== 'operation') return;
     const { operation } = body;
-    const key = operation.type === 'put' || operation.type === 'delete' ? operation.key : '';
-    const value = operation.type === 'put' ? decodeText(operation.value) : null;
     const { type, namespace } = operation;
-    const write = { revision: this.machine.head, index: entry.index, type, namespace, key, value };
+    const ofEntry = operation.type === 'put' || operation.type === 'delete';
+    const write: ChronicleWrite = {
+      revision: this.machine.head,
+      index: entry.index,
+      committedMs: atMs,
+      type,
+      namespace,
+      key: ofEntry ? operation.key : '',
+      value: operation.type === 'put' ? decodeText(operation.value) : null,
+      ifNamespaceRevision: ofEntry ? operation.ifNamespaceRevision : null,
+    };
     this.writes.push(write);
-    const name = `${namespace}/${key}`;
-    const writes = this.#byKey.get(name);
-    if (writes === undefined) this.#byKey.set(name, [write]);
-    else writes.push(write);
+    append(this.#byKey, `${namespace}/${write.key}`, write);
+    append(this.#byNamespace, namespace, write);
   }
 
   /** All writes of one key, in order. */
@@ -49,8 +63,38 @@ export class Chronicle {
     return this.#byKey.get(`${namespace}/${key}`) ?? [];
   }
 
+  /** All writes of a namespace, its record's included, in order. */
+  writesIn(namespace: string): readonly ChronicleWrite[] {
+    return this.#byNamespace.get(namespace) ?? [];
+  }
+
   /** The latest write of the key at or below `revision`; null: the key was never written before. */
   latest(namespace: string, key: string, revision: number): ChronicleWrite | null {
     return this.writesOf(namespace, key).findLast((write) => write.revision <= revision) ?? null;
   }
+
+  /** The newest revision of a namespace at or below `revision`, 0 if there is none. */
+  namespaceRevisionAt(namespace: string, revision: number): number {
+    return this.writesIn(namespace).findLast((write) => write.revision <= revision)?.revision ?? 0;
+  }
+
+  /**
+   * The newest revision of a namespace that had been committed before `atMs`, true time; 0 if there is none.
+   */
+  newestCommittedBefore(namespace: string, atMs: number): number {
+    const writes = this.writesIn(namespace);
+    let [low, high] = [0, writes.length];
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((writes[middle]?.committedMs ?? Infinity) < atMs) low = middle + 1;
+      else high = middle;
+    }
+    return writes[low - 1]?.revision ?? 0;
+  }
+}
+
+function append(lists: Map<string, ChronicleWrite[]>, name: string, write: ChronicleWrite): void {
+  const list = lists.get(name);
+  if (list === undefined) lists.set(name, [write]);
+  else list.push(write);
 }

@@ -3,10 +3,17 @@ import type { StateMachineOptions } from '@quorate/kv';
 import { memberId, quorumSize, type Message } from '@quorate/raft';
 import type { Checkers } from './checkers/checkers.js';
 import { Host, type HostClock } from './host.js';
+import type { MemberLimits } from './limits.js';
+import { LinkWatch } from './link-watch.js';
 import { SimulatedMember } from './member.js';
 import type { SimulatedNetwork } from './network.js';
-import type { Sabotage } from './sabotage.js';
+import { Wire } from './wire.js';
 import type { World } from './world.js';
+
+/** A reset connection is noticed within this time. */
+const NOTICES_RESET_MS = 20;
+/** Followers that lost their leader wait a random time up to this before they campaign. */
+const CAMPAIGN_SPREAD_MS = 50;
 
 export interface ClusterOptions {
   readonly memberCount: number;
@@ -14,8 +21,8 @@ export interface ClusterOptions {
   readonly segmentBytesMax: number;
   readonly stateMachine: StateMachineOptions;
   readonly electionTimeoutTicks: number;
+  readonly limits: MemberLimits;
   readonly checkers: Checkers;
-  readonly sabotage: Sabotage;
   readonly drawClock: () => HostClock;
 }
 
@@ -26,8 +33,10 @@ export class Cluster {
   readonly #described: ReadonlyMap<number, string>;
   readonly #world: World;
   readonly #network: SimulatedNetwork;
-  readonly #sabotage: Sabotage;
-  readonly #linkSince = new Map<string, { reachable: boolean; sinceMs: number }>();
+  readonly #wire: Wire;
+  readonly #links: LinkWatch;
+  /** By route: what to do with each unanswered request when its connection ends. */
+  readonly #outstanding = new Map<string, Set<() => void>>();
   /** Set by the feed: the leader's publisher lives with its member. */
   onRoleChanged: (member: SimulatedMember) => void = () => {};
   onApplied: (member: SimulatedMember) => void = () => {};
@@ -35,7 +44,8 @@ export class Cluster {
   constructor(world: World, network: SimulatedNetwork, options: ClusterOptions) {
     this.#world = world;
     this.#network = network;
-    this.#sabotage = options.sabotage;
+    this.#wire = new Wire(world.random.fork());
+    this.#links = new LinkWatch(world);
     const memberIds = Array.from({ length: options.memberCount }, (_, index) => memberId(index + 1));
     this.members = memberIds.map(
       (id) =>
@@ -74,7 +84,7 @@ export class Cluster {
   #handshakeHolds(member: SimulatedMember): boolean {
     if (this.#described.get(member.id) === member.incarnation) return true;
     this.#world.mark('a wiped member was refused');
-    return this.#sabotage.trustWipedMembers === true;
+    return false;
   }
 
   #carry(message: Message): void {
@@ -82,9 +92,10 @@ export class Cluster {
     const to = this.member(message.to);
     if (!this.#handshakeHolds(from) || !this.#handshakeHolds(to)) return;
     const sender = from.incarnation;
+    const arrives = this.#wire.message(message);
     const deliver = (): void => {
       // What was sent before one end was wiped came over a connection that the wiped one never had.
-      if (from.incarnation === sender && this.#handshakeHolds(to)) to.replica?.receive(message);
+      if (from.incarnation === sender && this.#handshakeHolds(to)) to.replica?.receive(arrives());
     };
     this.#network.send(from.host, to.host, describeMessage(message), deliver, true);
   }
@@ -95,18 +106,16 @@ export class Cluster {
       .filter((peer) => peer.id !== self)
       .map((peer) => {
         const reachable =
-          peer.host.isUp &&
-          !peer.host.isFrozen &&
+          peer.host.isRunning &&
           !this.#network.isCut(from.host.name, peer.host.name) &&
           !this.#network.isCut(peer.host.name, from.host.name) &&
           peer.wiped === from.wiped;
-        const link = `${self}>${peer.id}`;
-        let state = this.#linkSince.get(link);
-        if (state === undefined || state.reachable !== reachable) {
-          state = { reachable, sinceMs: this.#world.nowMs };
-          this.#linkSince.set(link, state);
-        }
-        return { id: peer.id, reachable, sinceMs: Math.floor(this.#world.nowMs - state.sinceMs) };
+        const seen = this.#links.look(`${self}>${peer.id}`, { reachable, refused: !peer.host.isUp });
+        return {
+          id: peer.id,
+          reachable: seen.reachable,
+          sinceMs: Math.floor(this.#world.nowMs - seen.sinceMs),
+        };
       });
   }
 
@@ -124,32 +133,66 @@ export class Cluster {
     lost: () => void = () => callback(failure(isWrite(request) ? 'OUTCOME_UNKNOWN' : 'TIMED_OUT')),
   ): void {
     const member = this.member(to);
-    let answered = false;
-    const answer = (response: StoreResponse): void => {
-      if (answered) return;
-      answered = true;
-      callback(response);
-    };
     if (!this.#handshakeHolds(member)) {
-      from.post(0, () =>
-        answer(failure('STORE_UNREACHABLE', `Member ${to} is not the one that was configured.`)),
-      );
+      const refusal = failure('STORE_UNREACHABLE', `Member ${to} is not the one that was configured.`);
+      from.post(0, () => callback(refusal));
       return;
     }
+    let answered = false;
+    const settle = (then: () => void): void => {
+      if (answered) return;
+      answered = true;
+      cancelDeadline();
+      underWay.delete(reset);
+      then();
+    };
     const route = `${from.name}>m${to}`;
+    const underWay = this.#underWay(route);
+    const reset = (): void => void from.post(NOTICES_RESET_MS * from.random.fraction(), () => settle(lost));
+    underWay.add(reset);
+    const cancelDeadline = from.setTimer(deadlineMs, () => settle(lost));
+    const asked = this.#wire.request(request);
     const deliver = (): void => {
-      member.handler?.handle(role, request, deadlineMs, (response) => {
-        const told = this.#sabotage.answer?.(response, to) ?? response;
-        const label = `m${to}>${from.name} ${describeResponse(told)}`;
-        this.#network.send(member.host, from, label, () => answer(told), false);
+      member.handler?.handle(role, asked(), deadlineMs, (response) => {
+        const label = `m${to}>${from.name} ${describeResponse(response)}`;
+        const told = this.#wire.response(response);
+        this.#network.send(member.host, from, label, () => settle(() => callback(told())), false);
       });
     };
     this.#network.send(from, member.host, `${route} ${request.type}`, deliver, false);
-    from.setTimer(deadlineMs, () => {
-      if (answered) return;
-      answered = true;
-      lost();
-    });
+  }
+
+  #underWay(route: string): Set<() => void> {
+    let underWay = this.#outstanding.get(route);
+    if (underWay === undefined) {
+      underWay = new Set();
+      this.#outstanding.set(route, underWay);
+    }
+    return underWay;
+  }
+
+  /** The connection of a host and a member ends and is made anew: nobody knows what became of the requests on it. */
+  resetConnection(host: string, id: number): void {
+    this.#network.reset(host, this.member(id).host.name);
+    const underWay = this.#underWay(`${host}>m${id}`);
+    for (const reset of underWay) reset();
+    underWay.clear();
+  }
+
+  /**
+   * A member's links to this one end and an immediate reconnect is refused: its process is gone, or it only looks so. Whoever took
+   * it for the leader asks for an election soon (design.md, fast failover).
+   */
+  peerGone(gone: SimulatedMember): void {
+    for (const { host, replica } of this.members) {
+      if (host === gone.host || replica === null || this.#network.isCut(gone.host.name, host.name)) continue;
+      this.#network.reset(gone.host.name, host.name);
+      host.post(host.random.exponential(1), () => {
+        if (!replica.peerGone(gone.id)) return;
+        this.#world.mark('a follower was told that its leader is gone');
+        host.setTimer(host.random.between(0, CAMPAIGN_SPREAD_MS), () => replica.campaignWithoutLeader());
+      });
+    }
   }
 
   /** Would a link between the two stand? */
@@ -158,7 +201,7 @@ export class Cluster {
     const cut =
       this.#network.isCut(host.name, member.host.name) || this.#network.isCut(member.host.name, host.name);
     // The link's own heartbeats stay unanswered by a frozen process.
-    return member.host.isUp && !member.host.isFrozen && !cut && this.#handshakeHolds(member);
+    return member.host.isRunning && !cut && this.#handshakeHolds(member);
   }
 }
 

@@ -1,4 +1,11 @@
-import { effectOf, failure, type StoreFailure, type StoreRequest, type StoreResponse } from '@quorate/api';
+import {
+  effectOf,
+  failure,
+  type CheckRequest,
+  type StoreFailure,
+  type StoreRequest,
+  type StoreResponse,
+} from '@quorate/api';
 import type { Operation } from '@quorate/kv';
 import type { Cluster } from './cluster.js';
 import type { Host } from './host.js';
@@ -14,7 +21,10 @@ const DECIDED = new Set([
   'ENTRY_NOT_FOUND',
   'NAMESPACE_NOT_FOUND',
   'NAMESPACE_KIND_CONFLICT',
+  'ACCESS_CHANGED',
   'INVALID_REQUEST',
+  'INVALID_POLICY',
+  'INVALID_ENTITY',
   'UNAUTHENTICATED',
   'FORBIDDEN',
 ]);
@@ -38,6 +48,7 @@ export class DirectClient implements StoreAccess {
   #clientId: number | null = null;
   #sequence = 0;
   readonly #outstanding = new Set<number>();
+  #underWay = 0;
   #leader: number;
 
   constructor(cluster: Cluster, host: Host) {
@@ -80,6 +91,15 @@ export class DirectClient implements StoreAccess {
     this.#ask({ type: 'get', token: ADMIN_TOKEN, namespace, key }, endsMs, callback);
   }
 
+  check(check: CheckRequest, deadlineMs: number, callback: (response: StoreResponse) => void): void {
+    const endsMs = this.#host.monotonicMs() + deadlineMs;
+    this.#ask({ type: 'check', token: ADMIN_TOKEN, check }, endsMs, callback);
+  }
+
+  get outstanding(): number {
+    return this.#underWay;
+  }
+
   #registered(endsMs: number, callback: (refusal: StoreFailure | null) => void): void {
     if (this.#clientId !== null) return callback(null);
     this.#ask({ type: 'register' }, endsMs, (response) => {
@@ -93,7 +113,12 @@ export class DirectClient implements StoreAccess {
   }
 
   #ask(request: StoreRequest, endsMs: number, callback: (response: StoreResponse) => void): void {
-    this.#attempt({ request, endsMs, callback, unsure: false, last: null });
+    this.#underWay += 1;
+    const answer = (response: StoreResponse): void => {
+      this.#underWay -= 1;
+      callback(response);
+    };
+    this.#attempt({ request, endsMs, callback: answer, unsure: false, last: null });
   }
 
   #attempt(attempts: Attempts): void {

@@ -1,13 +1,14 @@
 import type { CacheReadLevel } from '@quorate/cache';
 import { CachedViewDriver, type CachedReadOutcome, type StoreClient } from '@quorate/client';
 import { revision, type Revision } from '@quorate/kv';
+import type { BoundedMemoryChecker } from './checkers/bounded-memory-checker.js';
 import type { Cluster } from './cluster.js';
 import type { Host } from './host.js';
 import { CLUSTER_ID } from './member.js';
-import type { Sabotage } from './sabotage.js';
 import { connectStoreClient } from './sdk-client.js';
 import type { SimulatedFeed } from './simulated-feed.js';
-import { CACHED_NAMESPACE, STRICT_NAMESPACE, decodeText } from './traffic.js';
+import { decodeText } from './text.js';
+import { CACHED_NAMESPACE, STRICT_NAMESPACE } from './traffic.js';
 import type { World } from './world.js';
 
 /** One read through a gateway's cache, and what came of it. */
@@ -20,7 +21,7 @@ export interface CacheReadRecord {
   readonly minRevision: number | null;
   readonly invokedMs: number;
   readonly answeredMs: number;
-  /** Of the gateway's clocks: a bound measured by a slow clock is short by that factor. */
+  /** Of the gateway's clocks, on average since the moment that the staleness names: a bound measured by a slow clock is short by that factor. */
   readonly clockRate: number;
   readonly outcome: CachedReadOutcome;
   readonly value: string | null;
@@ -35,7 +36,8 @@ export class SimulatedGateway {
   readonly #world: World;
   readonly #cluster: Cluster;
   readonly #keyCount: number;
-  readonly #sabotage: Sabotage;
+  readonly #memory: BoundedMemoryChecker;
+  #bytesMax = 0;
   #driver: CachedViewDriver | null = null;
   #client: StoreClient | null = null;
   #reading = false;
@@ -45,12 +47,12 @@ export class SimulatedGateway {
     cluster: Cluster,
     feed: SimulatedFeed,
     host: Host,
-    options: { readonly keyCount: number; readonly sabotage: Sabotage },
+    options: { readonly keyCount: number; readonly memory: BoundedMemoryChecker },
   ) {
     this.#world = world;
     this.#cluster = cluster;
     this.#keyCount = options.keyCount;
-    this.#sabotage = options.sabotage;
+    this.#memory = options.memory;
     this.host = host;
     feed.subscribe(host, (bytes) => this.#driver?.receiveFeed(bytes));
   }
@@ -62,12 +64,13 @@ export class SimulatedGateway {
   start(): void {
     this.host.boot();
     this.#client = connectStoreClient(this.#cluster, this.host, 'gateway');
+    this.#bytesMax = this.host.random.pick([2_000, 1_000_000]);
     this.#driver = new CachedViewDriver({
       source: this.#client,
       clock: this.host,
       random: () => this.host.random.fraction(),
       clusterId: CLUSTER_ID,
-      bytesMax: this.host.random.pick([2_000, 1_000_000]),
+      bytesMax: this.#bytesMax,
       onRebuild: (error) => {
         this.rebuilds.push(error);
         this.#world.tell(`${this.host.name} rebuilds its cache: ${String(error)}`);
@@ -121,16 +124,18 @@ export class SimulatedGateway {
     const driver = this.#driver;
     if (driver === null) return;
     const invokedMs = this.#world.nowMs;
-    const { process, clockRate, name } = this.host;
+    const bytesMax = this.#bytesMax;
+    const { process, name } = this.host;
     driver.read(
       namespace,
       key,
       level,
-      (told) => {
-        const outcome = this.#sabotage.cacheAnswer?.(told) ?? told;
+      (outcome) => {
         const entry = outcome.type === 'hit' ? outcome.entry : null;
         const value = entry === null ? null : decodeText(entry.value);
         const answeredMs = this.#world.nowMs;
+        const stalenessMs = outcome.type === 'hit' ? outcome.stalenessMs : null;
+        const clockRate = this.host.meanClockRate(stalenessMs ?? 0);
         const record: CacheReadRecord = {
           gateway: name,
           process,
@@ -145,6 +150,7 @@ export class SimulatedGateway {
           value,
         };
         this.reads.push(record);
+        this.#memory.lookAtCache(name, driver.load, driver.entryBytes, bytesMax);
         this.#world.tell(describeRead(record));
         done(record);
       },

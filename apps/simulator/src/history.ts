@@ -1,3 +1,4 @@
+import type { CheckRequest } from '@quorate/api';
 import type { HistoryOperation } from '@quorate/linearizability';
 import type { World } from './world.js';
 
@@ -32,6 +33,25 @@ export interface ClientOperation {
   } | null;
 }
 
+/** "May this principal do that?", and what was said. */
+export interface DecisionRecord {
+  readonly client: string;
+  readonly check: CheckRequest;
+  readonly invokedMs: number;
+  /** Null: not answered yet. */
+  told:
+    | {
+        readonly type: 'decided';
+        readonly allowed: boolean;
+        readonly revision: number;
+        readonly policies: readonly string[];
+        readonly reason: string;
+        readonly head: number;
+      }
+    | { readonly type: 'refused'; readonly code: string }
+    | null;
+}
+
 export type Invocation = Pick<
   ClientOperation,
   'client' | 'kind' | 'namespace' | 'key' | 'value' | 'expected'
@@ -40,6 +60,7 @@ export type Invocation = Pick<
 /** All operations of all clients of one world. */
 export class History {
   readonly operations: ClientOperation[] = [];
+  readonly decisions: DecisionRecord[] = [];
   readonly #world: World;
 
   constructor(world: World) {
@@ -75,6 +96,17 @@ export class History {
     this.#world.tell(`${operation.client} is told: ${describeOperation(operation)}`);
   }
 
+  check(client: string, check: CheckRequest): DecisionRecord {
+    const record: DecisionRecord = { client, check, invokedMs: this.#world.nowMs, told: null };
+    this.decisions.push(record);
+    return record;
+  }
+
+  decided(record: DecisionRecord, told: DecisionRecord['told']): void {
+    record.told = told;
+    this.#world.tell(describeDecision(record));
+  }
+
   /** In the words of the linearizability checker. `revisionOf` resolves open writes from the log, if it is known. */
   toCheck(revisionOf: (operation: ClientOperation) => number | null): HistoryOperation[] {
     return this.operations.flatMap((operation) => toCheck(operation, revisionOf));
@@ -85,13 +117,13 @@ function toCheck(
   operation: ClientOperation,
   revisionOf: (operation: ClientOperation) => number | null,
 ): HistoryOperation[] {
-  const { id, invokedAt, completedAt, seen, outcome } = operation;
+  const { id, client, invokedAt, completedAt, seen, outcome } = operation;
   const key = `${operation.namespace}/${operation.key}`;
   const checked: HistoryOperation[] = [];
   if (seen !== null && completedAt !== null) {
     // A refused comparison is a read of the entry's revision, besides being a write without effect.
     const readId = operation.kind === 'get' ? id : -id;
-    checked.push({ type: 'read', id: readId, key, invokedAt, completedAt, ...seen });
+    checked.push({ type: 'read', id: readId, client, key, invokedAt, completedAt, ...seen });
   }
   if (operation.kind === 'get') return checked;
   const open = outcome === 'open' || outcome === 'unknown';
@@ -100,6 +132,7 @@ function toCheck(
   checked.push({
     type: 'write',
     id,
+    client,
     key,
     invokedAt,
     value: operation.value,
@@ -109,6 +142,15 @@ function toCheck(
     revision: open ? revisionOf(operation) : operation.revision,
   });
   return checked;
+}
+
+export function describeDecision({ client, check, told }: DecisionRecord): string {
+  const { principal, action, resource } = check;
+  const asked = `${client} asks whether ${principal.id} may ${action} ${resource.id}`;
+  if (told === null) return asked;
+  if (told.type === 'refused') return `${asked}: ${told.code}`;
+  const { allowed, revision, head, reason } = told;
+  return `${asked}: ${allowed ? 'yes' : 'no'} at access revision ${revision}, head ${head} (${reason})`;
 }
 
 export function describeOperation(operation: ClientOperation): string {

@@ -1,3 +1,4 @@
+import { memberAccess } from '@quorate/access';
 import { failure, type PeerState } from '@quorate/api';
 import { StateMachine, type StateMachineOptions } from '@quorate/kv';
 import { memberId, type MemberId, type Message } from '@quorate/raft';
@@ -6,7 +7,8 @@ import { WalDamagedError, formatWal, openWal, type Disk, type Wal } from '@quora
 import { SimulatedDisk } from '@quorate/wal/testing';
 import type { Checkers } from './checkers/checkers.js';
 import type { Host } from './host.js';
-import type { Sabotage } from './sabotage.js';
+import type { MemberLimits } from './limits.js';
+import { StrayWrite } from './stray-write.js';
 import type { World } from './world.js';
 
 export const CLUSTER_ID = '00c0ffee00c0ffee';
@@ -29,12 +31,19 @@ export interface Surroundings {
   applied(member: SimulatedMember): void;
 }
 
-export const POLICIES: RequestPolicies = {
-  authorize: (token) => (token === ADMIN_TOKEN ? { principal: 'admin' } : failure('UNAUTHENTICATED')),
-  decide: (machine) => ({ allowed: false, revision: machine.head, policies: [], reason: 'no policies here' }),
-  validateAccessChange: () => null,
-  feedKey: FEED_KEY,
-};
+/** As the store wires them: real decisions and validation, one for each process of a member. */
+function requestPolicies(): RequestPolicies {
+  const access = memberAccess();
+  return {
+    authorize: (token) => (token === ADMIN_TOKEN ? { principal: 'admin' } : failure('UNAUTHENTICATED')),
+    decide: (machine, check) => access.decide(machine, check),
+    validateAccessChange: (machine, operation) => {
+      const fault = access.changeFault(machine, operation);
+      return fault === null ? null : failure(fault.code, fault.message);
+    },
+    feedKey: FEED_KEY,
+  };
+}
 
 /** One member: a host, a disk that can lose what was not synced, and the real replica on top of both. */
 export class SimulatedMember {
@@ -48,14 +57,22 @@ export class SimulatedMember {
   rotten = false;
   /** A disk fault was injected into this process: it may end itself. */
   diskFaulty = false;
+  /** Its next start finds a block that cannot be read, this time. */
+  nextStartFailsToRead = false;
   replica: Replica | null = null;
   handler: RequestHandler | null = null;
+  readonly #usualSyncMeanMs: number;
+  #syncMeanMs: number;
+  /** Of a disk that lied, or is about to. */
+  #strayWrite: StrayWrite | null = null;
+  /** The power went when nothing vouched for the lie yet: it cannot be found out, so this member never starts again. */
+  #deceived = false;
   #onStopped: (() => void) | null = null;
   readonly #world: World;
   readonly #checkers: Checkers;
   readonly #surroundings: Surroundings;
   readonly #memberIds: readonly MemberId[];
-  readonly #sabotage: Sabotage;
+  readonly #limits: MemberLimits;
   readonly #segmentBytesMax: number;
   readonly #stateMachine: StateMachineOptions;
   readonly #electionTimeoutTicks: number;
@@ -70,9 +87,9 @@ export class SimulatedMember {
       readonly segmentBytesMax: number;
       readonly stateMachine: StateMachineOptions;
       readonly electionTimeoutTicks: number;
+      readonly limits: MemberLimits;
       readonly checkers: Checkers;
       readonly surroundings: Surroundings;
-      readonly sabotage: Sabotage;
     },
   ) {
     this.id = memberId(options.id);
@@ -81,15 +98,17 @@ export class SimulatedMember {
     this.#checkers = options.checkers;
     this.#surroundings = options.surroundings;
     this.#memberIds = options.memberIds;
-    this.#sabotage = options.sabotage;
+    this.#limits = options.limits;
     this.#segmentBytesMax = options.segmentBytesMax;
     this.#stateMachine = options.stateMachine;
     this.#electionTimeoutTicks = options.electionTimeoutTicks;
+    this.#usualSyncMeanMs = options.syncMeanMs;
+    this.#syncMeanMs = options.syncMeanMs;
     const diskRandom = host.random.fork();
     this.disk = new SimulatedDisk({
       random: () => diskRandom.fraction(),
       schedule: (task) => {
-        host.post(diskRandom.exponential(options.syncMeanMs), task);
+        host.post(diskRandom.exponential(this.#syncMeanMs), task);
       },
     });
     this.incarnation = this.#drawIncarnation();
@@ -117,17 +136,17 @@ export class SimulatedMember {
 
   /** Starts a new process on what the disk holds. */
   start(): void {
+    if (this.#deceived) return;
     this.host.boot();
     this.diskFaulty = false;
-    const disk: Disk = this.#sabotage.disk?.(this.disk, this.host) ?? this.disk;
-    const opened = this.#open(disk);
+    const opened = this.#open(this.disk);
     if (opened === null) return;
     const { wal, recovered } = opened;
     if (recovered.tornBytes > 0) this.#world.mark('a torn tail was cut off');
     this.#world.tell(
       `member ${this.id} starts: term ${recovered.hardState.term}, ${recovered.entries.length} entries, commit ${recovered.hardState.commit}`,
     );
-    if (!this.wiped) this.#checkers.recovered(this.id, recovered);
+    if (!this.wiped) this.#checkers.recovered(this.id, recovered, this.rotten);
     if (this.rotten) this.#world.mark('a member started in spite of a flipped bit');
     const machine = new StateMachine(this.#stateMachine);
     const process = this.host.process;
@@ -138,6 +157,7 @@ export class SimulatedMember {
         clusterId: CLUSTER_ID,
         epoch: EPOCH,
         electionTimeoutTicks: this.#electionTimeoutTicks,
+        ...this.#limits,
       },
       {
         send: (message) => this.#send(message),
@@ -152,23 +172,26 @@ export class SimulatedMember {
       },
       this.#watched(wal),
       recovered,
-      this.#sabotage.machine?.(machine, this.id) ?? machine,
+      machine,
       {
         roleChanged: () => this.#surroundings.roleChanged(this),
         applied: () => this.#surroundings.applied(this),
       },
     );
-    const served = this.#sabotage.replica?.(this.replica, this.id) ?? this.replica;
-    this.handler = new RequestHandler(served, POLICIES);
+    this.handler = new RequestHandler(this.replica, requestPolicies());
     this.#tickLater();
   }
 
   #open(disk: Disk): ReturnType<typeof openWal> | null {
+    const unreadable = this.nextStartFailsToRead;
+    this.nextStartFailsToRead = false;
+    this.disk.nextReadFails = unreadable;
     try {
       return openWal(disk, DIRECTORY, { segmentBytesMax: this.#segmentBytesMax });
     } catch (error) {
-      if (!(error instanceof WalDamagedError) || !this.rotten) throw error;
-      this.#world.mark('a damaged log was refused');
+      const damaged = error instanceof WalDamagedError && this.rotten;
+      if (!(error instanceof Error) || !(damaged || unreadable)) throw error;
+      this.#world.mark(damaged ? 'a damaged log was refused' : 'a log that could not be read was refused');
       this.#world.tell(`member ${this.id} does not start: ${error.message}`);
       this.host.kill();
       return null;
@@ -182,8 +205,13 @@ export class SimulatedMember {
     wal.append = (batch, onDurable) => {
       const first = batch.entries[0];
       const previousTerm = first === undefined ? 0 : (this.replica?.raft.termAt(first.index - 1) ?? 0);
-      this.#checkers.stored(this.id, batch.entries, previousTerm);
-      append(batch, onDurable);
+      this.#checkers.stored(this.id, batch, previousTerm);
+      const vouch = batch.sync ? this.#strayWrite?.appended() : undefined;
+      append(batch, (error) => {
+        if (error === null) vouch?.();
+        if (error === null) this.#checkers.durable(this.id, batch);
+        onDurable(error);
+      });
     };
     return wal;
   }
@@ -196,10 +224,8 @@ export class SimulatedMember {
   }
 
   #send(message: Message): void {
-    for (const sent of this.#sabotage.sent?.(message) ?? [message]) {
-      if (!this.wiped) this.#checkers.sent(this.id, message);
-      this.#surroundings.carry(sent);
-    }
+    if (!this.wiped) this.#checkers.sent(this.id, message);
+    this.#surroundings.carry(message);
   }
 
   #fatal(process: number, error: Error): void {
@@ -223,6 +249,7 @@ export class SimulatedMember {
       process: this.host.process,
       raft: this.replica.raft,
       machine: this.replica.machine,
+      replica: this.replica,
     });
   }
 
@@ -243,6 +270,10 @@ export class SimulatedMember {
     this.replica = null;
     this.handler = null;
     this.disk.onOperation = null;
+    if (what === 'power' && this.#strayWrite?.isVouchedFor === false) {
+      this.#deceived = true;
+      this.#world.mark('a disk had lied about the last writes: its member stays away');
+    }
     if (what === 'power') this.disk.crash();
     else this.disk.kill();
     const stopped = this.#onStopped;
@@ -262,6 +293,18 @@ export class SimulatedMember {
     if (file.size === 0) return;
     this.rotten = true;
     this.disk.flipBit(file.path, random.below(file.size), random.below(8));
+  }
+
+  /** From now on a sync takes `meanMs` on average, and ends; null: as usual. */
+  slowSyncs(meanMs: number | null): void {
+    this.#syncMeanMs = meanMs ?? this.#usualSyncMeanMs;
+  }
+
+  /** The next write of its disk lands on other sectors, or nowhere; the page cache hides it until the power goes. */
+  misdirectNextWrite(how: 'misdirected' | 'lost'): void {
+    this.rotten = true;
+    this.#strayWrite = new StrayWrite();
+    this.disk.nextWriteFault = how;
   }
 
   /** All files are gone, and somebody formats the folder again: a new incarnation. */

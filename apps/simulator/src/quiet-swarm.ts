@@ -1,19 +1,9 @@
+import { NO_FAULTS } from './nemesis/faults.js';
 import { HEALTHY_NETWORK } from './network.js';
-import type { FaultRates, SwarmParameters } from './swarm.js';
+import { HEALTHY_FEED } from './simulated-feed.js';
+import type { SwarmParameters } from './swarm.js';
 
-export const NO_FAULTS: FaultRates = {
-  partition: Infinity,
-  leaderFall: Infinity,
-  crash: Infinity,
-  crashAll: Infinity,
-  freeze: Infinity,
-  clockJump: Infinity,
-  diskFault: Infinity,
-  wipe: Infinity,
-  bitFlip: Infinity,
-  feedOutage: Infinity,
-  gatewayCrash: Infinity,
-};
+export { NO_FAULTS };
 
 /** A world in which nothing goes wrong by itself: for scenarios that direct their own faults. */
 export const QUIET_SWARM: SwarmParameters = {
@@ -24,7 +14,7 @@ export const QUIET_SWARM: SwarmParameters = {
   faultPhaseMs: 5_000,
   operationGapMs: 120,
   network: HEALTHY_NETWORK,
-  feed: { lossProbability: 0, duplicateProbability: 0, forgeryProbability: 0, delayMeanMs: 2 },
+  feed: HEALTHY_FEED,
   stateMachine: {},
   syncMeanMs: 1,
   clockRateSpread: 0,

@@ -1,4 +1,4 @@
-import type { LinkRole, StoreResponse } from '@quorate/api';
+import type { CheckRequest, LinkRole, StoreResponse } from '@quorate/api';
 import { StoreClient } from '@quorate/client';
 import type { Operation } from '@quorate/kv';
 import type { Cluster } from './cluster.js';
@@ -35,5 +35,13 @@ export class SdkClient implements StoreAccess {
 
   get(namespace: string, key: string, deadlineMs: number, callback: (response: StoreResponse) => void): void {
     this.#client.read({ type: 'get', token: ADMIN_TOKEN, namespace, key }, deadlineMs, callback);
+  }
+
+  check(check: CheckRequest, deadlineMs: number, callback: (response: StoreResponse) => void): void {
+    this.#client.read({ type: 'check', token: ADMIN_TOKEN, check }, deadlineMs, callback);
+  }
+
+  get outstanding(): number {
+    return this.#client.outstanding;
   }
 }

@@ -1,5 +1,6 @@
 import { FeedPublisher, encodeFeedMessage } from '@quorate/feed';
 import { revision } from '@quorate/kv';
+import { checkFeedMessage } from './checkers/strict-feed-checker.js';
 import type { Cluster } from './cluster.js';
 import type { Host } from './host.js';
 import { CLUSTER_ID, EPOCH, FEED_KEY, type SimulatedMember } from './member.js';
@@ -11,7 +12,19 @@ export interface FeedParameters {
   readonly duplicateProbability: number;
   readonly forgeryProbability: number;
   readonly delayMeanMs: number;
+  /** Now and then a message takes this much longer: it comes after all that were published meanwhile. */
+  readonly stragglerProbability: number;
+  readonly stragglerMeanMs: number;
 }
+
+export const HEALTHY_FEED: FeedParameters = {
+  lossProbability: 0,
+  duplicateProbability: 0,
+  forgeryProbability: 0,
+  delayMeanMs: 2,
+  stragglerProbability: 0,
+  stragglerMeanMs: 0,
+};
 
 interface Subscriber {
   readonly host: Host;
@@ -30,6 +43,10 @@ export class SimulatedFeed {
   parameters: FeedParameters;
   /** Nothing passes at all. */
   down = false;
+  /** `<publisher>><subscriber>`, by host: how often it is cut. */
+  readonly #cuts = new Map<string, number>();
+  /** While set, everything is lost until nothing has been published for so long: exactly the end of a burst is missing. */
+  #tailLoss: { readonly quietMs: number; lastMs: number } | null = null;
 
   constructor(world: World, cluster: Cluster, parameters: FeedParameters) {
     this.#world = world;
@@ -41,6 +58,29 @@ export class SimulatedFeed {
 
   subscribe(host: Host, receive: (bytes: Uint8Array) => void): void {
     this.#subscribers.push({ host, receive });
+  }
+
+  /** What this host publishes no longer reaches that one. Cuts add up. */
+  cut(publisher: string, subscriber: string): void {
+    const name = `${publisher}>${subscriber}`;
+    this.#cuts.set(name, (this.#cuts.get(name) ?? 0) + 1);
+  }
+  mend(publisher: string, subscriber: string): void {
+    const name = `${publisher}>${subscriber}`;
+    const left = (this.#cuts.get(name) ?? 0) - 1;
+    if (left > 0) this.#cuts.set(name, left);
+    else this.#cuts.delete(name);
+  }
+
+  /** Loses what comes, up to a silence of `quietMs`: nothing later tells the subscribers that they missed something. */
+  loseTail(quietMs: number): void {
+    this.#tailLoss = { quietMs, lastMs: this.#world.nowMs };
+  }
+
+  mendAll(): void {
+    this.down = false;
+    this.#tailLoss = null;
+    this.#cuts.clear();
   }
 
   #publisherOf(member: SimulatedMember): FeedPublisher {
@@ -69,16 +109,30 @@ export class SimulatedFeed {
     for (let count = 0; count < MESSAGES_PER_TURN; count += 1) {
       const bytes = publisher.next(member.replica.machine);
       if (bytes === null) return;
-      for (const subscriber of this.#subscribers) this.#carry(subscriber, bytes);
+      checkFeedMessage(this.#world, bytes);
+      const inLostTail = this.#isInLostTail();
+      for (const subscriber of this.#subscribers) this.#carry(member.host, subscriber, bytes, inLostTail);
     }
     member.host.post(1, () => this.#publish(member));
   }
 
-  #carry(subscriber: Subscriber, bytes: Uint8Array): void {
+  #isInLostTail(): boolean {
+    if (this.#tailLoss === null) return false;
+    const { quietMs, lastMs } = this.#tailLoss;
+    if (this.#world.nowMs - lastMs > quietMs) this.#tailLoss = null;
+    else this.#tailLoss.lastMs = this.#world.nowMs;
+    return this.#tailLoss !== null;
+  }
+
+  #carry(publisher: Host, subscriber: Subscriber, bytes: Uint8Array, inLostTail: boolean): void {
     const { lossProbability, duplicateProbability, forgeryProbability } = this.parameters;
     if (this.#random.chance(forgeryProbability))
       this.#deliver(subscriber, this.#forged(bytes), 'forged feed message');
-    if (this.down || this.#random.chance(lossProbability)) {
+    if (this.#cuts.has(`${publisher.name}>${subscriber.host.name}`)) {
+      this.#world.countFault('feed message cut off by a split');
+      return;
+    }
+    if (this.down || inLostTail || this.#random.chance(lossProbability)) {
       this.#world.countFault('feed message lost');
       return;
     }
@@ -90,8 +144,15 @@ export class SimulatedFeed {
   }
 
   #deliver({ host, receive }: Subscriber, bytes: Uint8Array, label: string): void {
-    this.#world.schedule(this.#random.exponential(this.parameters.delayMeanMs), () => {
-      if (!host.isUp) return;
+    const { delayMeanMs, stragglerProbability, stragglerMeanMs } = this.parameters;
+    let delayMs = this.#random.exponential(delayMeanMs);
+    if (this.#random.chance(stragglerProbability)) {
+      this.#world.countFault('feed message delayed beyond later ones');
+      delayMs += this.#random.exponential(stragglerMeanMs);
+    }
+    this.#world.schedule(delayMs, () => {
+      // A sleeping machine's subscription has ended by the time it wakes: what was published meanwhile is gone.
+      if (!host.isUp || host.isSuspended) return;
       host.accept(() => {
         this.#world.tell(`${host.name} gets a ${label}`);
         receive(bytes);

@@ -1,33 +1,41 @@
 import { AssertionError } from 'node:assert';
 import { failure, type StoreResponse } from '@quorate/api';
-import { checkAcknowledgements } from './checkers/acknowledgement-checker.js';
+import { renderTimeline } from '@quorate/linearizability';
+import { ACCESS_NAMESPACE } from '@quorate/kv';
+import { accessFoundation } from './access-world.js';
 import { Checkers } from './checkers/checkers.js';
-import { checkCacheReads } from './checkers/cache-checker.js';
-import { checkLinearizability } from './checkers/linearizability-checker.js';
+import { checkCacheConvergence } from './checkers/cache-convergence-checker.js';
+import { judge } from './checkers/judge.js';
+import { tellStory } from './checkers/story.js';
 import { Chronicle } from './chronicle.js';
 import { Cluster } from './cluster.js';
 import { DirectClient } from './direct-client.js';
-import { SimulatedGateway, describeRead, type CacheReadRecord } from './gateway.js';
-import { History } from './history.js';
+import { SimulatedGateway } from './gateway.js';
+import { History, describeOperation, type ClientOperation } from './history.js';
 import { Host, type HostClock } from './host.js';
+import { DEFAULT_LIMITS, drawLimits, drawStateLimits, type MemberLimits } from './limits.js';
 import type { SimulatedMember } from './member.js';
-import { Nemesis } from './nemesis.js';
+import { Nemesis } from './nemesis/nemesis.js';
 import { HEALTHY_NETWORK, SimulatedNetwork } from './network.js';
-import type { Sabotage } from './sabotage.js';
 import { SdkClient } from './sdk-client.js';
-import { SimulatedFeed, type FeedParameters } from './simulated-feed.js';
+import { PERMANENT_FAULTS, runAgain } from './permanent-faults.js';
+import { HEALTHY_FEED, SimulatedFeed } from './simulated-feed.js';
 import type { StoreAccess } from './store-access.js';
 import { drawSwarm, type SwarmParameters } from './swarm.js';
+import { ACCESS_TRAFFIC, ENTRY_TRAFFIC } from './traffic-kinds.js';
 import { CACHED_NAMESPACE, STRICT_NAMESPACE, TrafficUser } from './traffic.js';
-import { ViolationError, World, type Violation } from './world.js';
+import { STEPS_MAX, ViolationError, World, type Violation } from './world.js';
 
 export interface SimulationOptions {
   /** Mean length of the phase with faults, simulated milliseconds. Default 15,000. */
   readonly faultPhaseMs?: number;
   readonly keepTrace?: boolean;
-  readonly sabotage?: Sabotage;
-  /** Replaces what the seed would have drawn. */
+  /** Replaces what the seed would have drawn. What is drawn besides is usual then: see `limits` and `access`. */
   readonly swarm?: Partial<SwarmParameters>;
+  /** Bounds of the members' queues and windows. */
+  readonly limits?: MemberLimits;
+  /** Are there policies, changes of them, and questions? */
+  readonly access?: boolean;
 }
 
 export interface SimulationReport {
@@ -43,23 +51,32 @@ export interface SimulationReport {
   readonly statesCompared: number;
   readonly faults: ReadonlyMap<string, number>;
   readonly marks: ReadonlyMap<string, number>;
+  /** The operations around a violation, as an HTML page. Null: there is none, or it is not about operations. */
+  readonly timeline: string | null;
 }
 
+const USUAL_FAULT_PHASE_MS = 15_000;
 const SERVES_WITHIN_MS = 20_000;
 const HEALING_MS = 60_000;
 const DEADLINE_MS = 2_000;
-const CACHE_CONVERGES_MS = 20_000;
-const HEALTHY_FEED: FeedParameters = {
-  lossProbability: 0,
-  duplicateProbability: 0,
-  forgeryProbability: 0,
-  delayMeanMs: 2,
-};
+/** Of users: the impatient ones are told "unknown" often. */
+const DEADLINES_MS = [150, DEADLINE_MS, DEADLINE_MS] as const;
+const LONGER_THAN_ANY_DEADLINE_MS = 5_000;
+const WORLDS_WITH_ACCESS = 0.5;
+/** So long nobody new may need to lead, after all is well but for a minority. */
+const CALM_MS = 20_000;
+/**
+ * If one of the broken led at first, it may fall, and even win once more before a member that is well leads: that one stays. A livelock
+ * makes a new leader each election timeout, ten in that time and more.
+ */
+const CALM_LEADERS_MAX = 4;
+const CALM_TERMS_MAX = 8;
 const SEGMENT_BYTES_MAX = 8 * 1024;
 
 /** One world, from its seed to its verdict. Never throws for what the code under test does. */
 export function simulate(seed: number, options: SimulationOptions = {}): SimulationReport {
-  const world = new World(seed, { keepTrace: options.keepTrace ?? false });
+  const stepsMax = STEPS_MAX * Math.max(1, (options.faultPhaseMs ?? 0) / USUAL_FAULT_PHASE_MS);
+  const world = new World(seed, { keepTrace: options.keepTrace, stepsMax });
   const simulation = new Simulation(world, options);
   let violation: Violation | null = null;
   try {
@@ -85,9 +102,13 @@ export class Simulation {
   readonly cluster: Cluster;
   readonly history: History;
   readonly users: TrafficUser[] = [];
+  readonly clientHosts: Host[] = [];
   readonly gateways: SimulatedGateway[] = [];
   readonly feed: SimulatedFeed;
   readonly nemesis: Nemesis;
+  readonly #hasAccess: boolean;
+  /** Members that stay broken for ever. */
+  #broken: readonly SimulatedMember[] = [];
   /** A client that is never cut off. */
   readonly operator: StoreAccess;
   /** The same client at work as a user, for scenarios: what it does is part of the history. */
@@ -95,8 +116,18 @@ export class Simulation {
 
   constructor(world: World, options: SimulationOptions = {}) {
     this.world = world;
-    const drawn = drawSwarm(world.random.fork(), { faultPhaseMs: options.faultPhaseMs ?? 15_000 });
-    this.parameters = { ...drawn, ...options.swarm };
+    const drawn = drawSwarm(world.random.fork(), {
+      faultPhaseMs: options.faultPhaseMs ?? USUAL_FAULT_PHASE_MS,
+    });
+    const random = world.random.fork();
+    const isDirected = options.swarm !== undefined;
+    const limits = options.limits ?? (isDirected ? DEFAULT_LIMITS : drawLimits(random));
+    this.#hasAccess = options.access ?? (!isDirected && random.chance(WORLDS_WITH_ACCESS));
+    this.parameters = {
+      ...drawn,
+      stateMachine: { ...drawn.stateMachine, ...drawStateLimits(random) },
+      ...options.swarm,
+    };
     const {
       memberCount,
       clientCount,
@@ -106,8 +137,7 @@ export class Simulation {
       stateMachine,
       electionTimeoutTicks,
     } = this.parameters;
-    const sabotage = options.sabotage ?? {};
-    this.checkers = new Checkers(world);
+    this.checkers = new Checkers(world, { memberCount, limits, stateMachine });
     this.history = new History(world);
     // The beginning is healthy: faults come with the fault phase.
     this.network = new SimulatedNetwork(world, HEALTHY_NETWORK);
@@ -117,31 +147,34 @@ export class Simulation {
       segmentBytesMax: SEGMENT_BYTES_MAX,
       stateMachine,
       electionTimeoutTicks,
+      limits,
       checkers: this.checkers,
-      sabotage,
       drawClock: () => this.drawClock(),
     });
-    const hostNames = this.cluster.members.map((member) => member.host.name);
+    const hosts = this.cluster.members.map((member) => member.host);
     for (let index = 1; index <= clientCount; index += 1) {
       const host = new Host(world, `c${index}`, this.drawClock());
-      hostNames.push(host.name);
-      this.users.push(this.#user(host, this.#access(host)));
+      hosts.push(host);
+      this.clientHosts.push(host);
+      const deadlineMs = host.random.pick(DEADLINES_MS);
+      this.users.push(this.#user(host, this.#access(host), deadlineMs));
     }
     this.feed = new SimulatedFeed(world, this.cluster, HEALTHY_FEED);
+    const { memory } = this.checkers;
     for (let index = 1; index <= gatewayCount; index += 1) {
       const host = new Host(world, `g${index}`, this.drawClock());
-      hostNames.push(host.name);
-      this.gateways.push(new SimulatedGateway(world, this.cluster, this.feed, host, { keyCount, sabotage }));
+      hosts.push(host);
+      this.gateways.push(new SimulatedGateway(world, this.cluster, this.feed, host, { keyCount, memory }));
     }
     const operatorHost = new Host(world, 'operator', { rate: 1, wallOffsetMs: 0 });
     this.operator = new SdkClient(this.cluster, operatorHost);
-    this.operatorUser = this.#user(operatorHost, this.operator);
+    this.operatorUser = this.#user(operatorHost, this.operator, DEADLINE_MS);
     this.nemesis = new Nemesis(world, {
       cluster: this.cluster,
       network: this.network,
       feed: this.feed,
       gateways: this.gateways,
-      hostNames,
+      hosts,
     });
   }
 
@@ -158,12 +191,13 @@ export class Simulation {
     return host.random.chance(0.7) ? new SdkClient(this.cluster, host) : new DirectClient(this.cluster, host);
   }
 
-  #user(host: Host, access: StoreAccess): TrafficUser {
+  #user(host: Host, access: StoreAccess, deadlineMs: number): TrafficUser {
     const { keyCount, operationGapMs } = this.parameters;
     return new TrafficUser(host, { access, secondAccess: this.#access(host) }, this.history, {
       keyCount,
       operationGapMs,
-      deadlineMs: DEADLINE_MS,
+      deadlineMs,
+      kinds: this.#hasAccess ? [...ENTRY_TRAFFIC, ...ACCESS_TRAFFIC] : ENTRY_TRAFFIC,
       concurrency: 1 + host.random.below(3),
     });
   }
@@ -191,6 +225,7 @@ export class Simulation {
         );
       }
     }
+    if (this.#hasAccess) this.#installAccess();
     for (const gateway of this.gateways) gateway.start();
     this.world.tell(`set up: ${this.cluster.members.length} members`);
   }
@@ -204,6 +239,25 @@ export class Simulation {
       );
       if (response.type === 'written' || this.world.nowMs >= limitMs) return response;
       this.world.runUntil(this.world.nowMs + 100);
+    }
+  }
+
+  /** As an operator would, too: each attempt is a write of its own. */
+  #installAccess(): void {
+    const limitMs = this.world.nowMs + SERVES_WITHIN_MS;
+    const user = this.operatorUser;
+    for (let installed = 0; ;) {
+      const change = accessFoundation(() => user.freshName())[installed];
+      if (change === undefined) return;
+      let told: ClientOperation | null = null;
+      user.put(ACCESS_NAMESPACE, change.key, undefined, (done) => (told = done), change.value ?? '');
+      this.world.runUntil(limitMs, () => told !== null);
+      const operation = this.history.operations.at(-1);
+      if (operation?.outcome === 'done') installed += 1;
+      else if (this.world.nowMs >= limitMs) {
+        const what = operation === undefined ? 'nothing' : describeOperation(operation);
+        this.world.violation('a healthy cluster serves', `installing policies: ${what}`);
+      }
     }
   }
 
@@ -225,8 +279,9 @@ export class Simulation {
    */
   heal(): SimulatedMember[] {
     const { random } = this.world;
+    this.nemesis.stop();
     const healthy = random.shuffled(this.cluster.members.filter((member) => !member.isLost));
-    const size = random.chance(0.5)
+    const size = random.chance(0.4)
       ? healthy.length
       : this.cluster.quorumSize + random.below(healthy.length - this.cluster.quorumSize + 1);
     const core = healthy.slice(0, size);
@@ -234,56 +289,34 @@ export class Simulation {
     this.network.parameters = HEALTHY_NETWORK;
     this.network.mendAll();
     this.feed.parameters = HEALTHY_FEED;
-    this.feed.down = false;
+    this.feed.mendAll();
     for (const gateway of this.gateways) if (!gateway.host.isUp) gateway.start();
     for (const member of left) this.#leaveBroken(member, core);
-    for (const member of core) {
-      member.host.thaw();
-      member.disk.onOperation = null;
-      if (member.diskFaulty && member.host.isUp) member.stop('process');
-      if (!member.host.isUp) member.start();
-    }
+    for (const member of core) runAgain(member);
+    this.#broken = left;
     this.world.tell(`healed: ${core.map((member) => member.host.name).join(' ')}`);
     return core;
   }
 
   #leaveBroken(member: SimulatedMember, core: readonly SimulatedMember[]): void {
-    const { random } = this.world;
-    const how = random.pick(['half cut off', 'dead', 'frozen', 'disk hangs'] as const);
-    this.world.mark(`left for ever: ${how}`);
-    this.world.tell(`${member.host.name} stays broken: ${how}`);
-    switch (how) {
-      case 'half cut off':
-        return this.#cutHalf(member, core);
-      case 'dead':
-        if (member.host.isUp) member.stop('power');
-        return;
-      case 'frozen':
-        return member.host.freeze();
-      case 'disk hangs':
-        // It answers, votes and heartbeats as far as its memory goes, and must not be in anybody's way (P22).
-        member.host.thaw();
-        if (member.diskFaulty && member.host.isUp) member.stop('process');
-        if (!member.host.isUp) member.start();
-        member.diskFaulty = true;
-        member.disk.hangSyncs = true;
-    }
-  }
-
-  #cutHalf(member: SimulatedMember, core: readonly SimulatedMember[]): void {
-    const { random } = this.world;
-    const inward = random.chance(0.5);
-    for (const other of core) {
-      if (inward || random.chance(0.5)) this.network.cut(other.host.name, member.host.name);
-      if (!inward || random.chance(0.5)) this.network.cut(member.host.name, other.host.name);
-    }
+    const { world, network } = this;
+    const how = world.random.pick(Object.keys(PERMANENT_FAULTS));
+    world.mark(`left for ever: ${how}`);
+    world.tell(`${member.host.name} stays broken: ${how}`);
+    PERMANENT_FAULTS[how]?.({ world, network, random: world.random, member, core });
   }
 
   /** Liveness: the healed members serve again, and become equal. */
   converge(core: readonly SimulatedMember[]): void {
-    this.world.runUntil(this.world.nowMs + 3_000);
+    const { world, feed, gateways } = this;
+    world.runUntil(world.nowMs + 2_700);
+    if (gateways.length > 0 && world.random.chance(0.3)) {
+      world.mark('the end of the feed was lost');
+      feed.down = true;
+    }
+    world.runUntil(world.nowMs + 300);
     for (const user of this.users) user.stop();
-    for (const gateway of this.gateways) gateway.stopReading();
+    for (const gateway of gateways) gateway.stopReading();
     const served = this.#createNamespace('after-healing', 'cached');
     if (served.type !== 'written') {
       this.world.violation('a healed cluster serves', `a write was answered ${describeAnswer(served)}`);
@@ -296,6 +329,27 @@ export class Simulation {
         return `${id}: ${raft?.role ?? 'down'} applied ${raft?.appliedIndex} commit ${raft?.commitIndex} last ${raft?.lastIndex}`;
       });
       this.world.violation('a healed cluster converges', `after ${HEALING_MS} ms: ${states.join('; ')}`);
+    }
+    feed.down = false;
+    if (this.#broken.length > 0) this.#staysCalm(core);
+  }
+
+  /**
+   * No livelock: a minority that stays broken may not depose one leader after the other. Pre-vote is there for that.
+   */
+  #staysCalm(core: readonly SimulatedMember[]): void {
+    const { elections } = this.checkers;
+    const termOf = (): number => Math.max(...core.map(({ replica }) => replica?.raft.term ?? 0));
+    const [leadersBefore, termBefore] = [elections.elections, termOf()];
+    this.world.runUntil(this.world.nowMs + CALM_MS);
+    const leaders = elections.elections - leadersBefore;
+    const terms = termOf() - termBefore;
+    if (leaders > 0) this.world.mark('a leader fell although only a minority is broken');
+    if (leaders > CALM_LEADERS_MAX || terms > CALM_TERMS_MAX) {
+      this.world.violation(
+        'a healed cluster stays calm',
+        `${leaders} new leaders, ${terms} terms in ${CALM_MS} ms`,
+      );
     }
   }
 
@@ -312,41 +366,29 @@ export class Simulation {
 
   /** What can only be judged from the whole story. */
   judge(): void {
-    const chronicle = new Chronicle(this.checkers.logs.committed, this.parameters.stateMachine);
-    const tookEffect = checkAcknowledgements(this.world, this.history.operations, chronicle);
-    checkLinearizability(this.world, this.history, tookEffect);
-    for (const gateway of this.gateways) {
-      checkCacheReads(this.world, gateway.reads, this.history.operations, chronicle);
+    const { world, history, gateways, checkers } = this;
+    const chronicle = new Chronicle(checkers.committedLog.committed, this.parameters.stateMachine);
+    const cacheReads = gateways.flatMap((gateway) => gateway.reads);
+    judge(tellStory(world, { history, chronicle, cacheReads }));
+    for (const gateway of gateways) {
       const [rebuild] = gateway.rebuilds;
       if (rebuild !== undefined) throw rebuild;
-      this.#checkConverged(gateway, chronicle);
+      checkCacheConvergence(world, gateway, chronicle, this.parameters.keyCount);
     }
+    this.#nothingLeft();
   }
 
-  /** In the end every cache shows what the store has. */
-  #checkConverged(gateway: SimulatedGateway, chronicle: Chronicle): void {
-    for (let index = 0; index < this.parameters.keyCount; index += 1) {
-      const key = `key-${index}`;
-      const latest = chronicle.latest(CACHED_NAMESPACE, key, Infinity);
-      const expected = latest?.value ?? null;
-      const told = this.#readUntil(gateway, key, expected);
-      if (told.some((read) => isHit(read) && read.value === expected)) continue;
-      const last = told.at(-1);
-      this.world.violation(
-        'caches converge',
-        `${gateway.host.name}: ${last === undefined ? 'no answer' : describeRead(last)}; the store has ${expected ?? 'nothing'}`,
-      );
+  /** Long after the last question: who still waits was forgotten. */
+  #nothingLeft(): void {
+    const { memory } = this.checkers;
+    this.world.runUntil(this.world.nowMs + LONGER_THAN_ANY_DEADLINE_MS);
+    for (const user of this.users) memory.nothingLeft(user.name, 'requests', user.outstanding);
+    for (const { host, replica } of this.cluster.members) {
+      if (replica !== null && host.isRunning)
+        memory.nothingLeft(host.name, 'proposals', replica.load.proposals);
     }
-  }
-
-  #readUntil(gateway: SimulatedGateway, key: string, expected: string | null): readonly CacheReadRecord[] {
-    const told: CacheReadRecord[] = [];
-    const limitMs = this.world.nowMs + CACHE_CONVERGES_MS;
-    while (this.world.nowMs < limitMs && !told.some((read) => isHit(read) && read.value === expected)) {
-      gateway.read(CACHED_NAMESPACE, key, { type: 'eventual' }, null, (read) => told.push(read));
-      this.world.runUntil(this.world.nowMs + 200);
-    }
-    return told;
+    for (const { host, driver } of this.gateways)
+      memory.nothingLeft(host.name, 'reads of its cache', driver?.waitingReads ?? 0);
   }
 
   /** Asks and lets the world go on until the answer is there. */
@@ -371,16 +413,23 @@ export class Simulation {
       simulatedMs: this.world.nowMs,
       operations: { done: count(['done']), none: count(['none']), unknown: count(['unknown', 'open']) },
       elections: this.checkers.elections.elections,
-      committed: this.checkers.logs.committedCount,
+      committed: this.checkers.committedLog.committed.length,
       statesCompared: this.checkers.stateHashes.compared,
       faults: this.world.faults,
       marks: this.world.marks,
+      timeline: this.#timeline(violation),
     };
   }
-}
 
-function isHit(read: CacheReadRecord): boolean {
-  return read.outcome.type === 'hit';
+  #timeline(violation: Violation | null): string | null {
+    const offending = violation?.offending ?? [];
+    if (violation === null || offending.length === 0) return null;
+    const reason = `seed ${this.world.seed}: ${violation.sentence}`;
+    return renderTimeline(
+      this.history.toCheck(() => null),
+      { reason, offending },
+    );
+  }
 }
 
 function describeAnswer(response: StoreResponse): string {

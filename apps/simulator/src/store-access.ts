@@ -1,7 +1,7 @@
-import type { StoreResponse } from '@quorate/api';
+import type { CheckRequest, StoreResponse } from '@quorate/api';
 import type { Operation } from '@quorate/kv';
 
-/** The two things that a simulated user does. Callbacks come once. */
+/** What a simulated user does. Callbacks come once. */
 export interface StoreAccess {
   write(
     operation: Operation,
@@ -10,4 +10,7 @@ export interface StoreAccess {
     callback: (response: StoreResponse) => void,
   ): void;
   get(namespace: string, key: string, deadlineMs: number, callback: (response: StoreResponse) => void): void;
+  check(check: CheckRequest, deadlineMs: number, callback: (response: StoreResponse) => void): void;
+  /** Requests that have no answer yet. */
+  readonly outstanding: number;
 }

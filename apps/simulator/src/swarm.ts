@@ -1,22 +1,8 @@
 import type { StateMachineOptions } from '@quorate/kv';
+import { drawFaultRates, type FaultRates } from './nemesis/faults.js';
 import type { NetworkParameters } from './network.js';
 import type { SeededRandom } from './random.js';
 import type { FeedParameters } from './simulated-feed.js';
-
-/** Means in milliseconds between faults of a kind. Infinity: this world has none of them. */
-export interface FaultRates {
-  readonly partition: number;
-  readonly leaderFall: number;
-  readonly crash: number;
-  readonly crashAll: number;
-  readonly freeze: number;
-  readonly clockJump: number;
-  readonly diskFault: number;
-  readonly wipe: number;
-  readonly bitFlip: number;
-  readonly feedOutage: number;
-  readonly gatewayCrash: number;
-}
 
 /** What kind of world a seed is. Each fault is absent from many worlds: always-on faults hide each other's bugs. */
 export interface SwarmParameters {
@@ -44,8 +30,6 @@ export interface SwarmLimits {
 export function drawSwarm(random: SeededRandom, limits: SwarmLimits): SwarmParameters {
   const sometimes = (probability: number, low: number, high: number): number =>
     random.chance(probability) ? random.between(low, high) : 0;
-  const every = (probability: number, low: number, high: number): number =>
-    random.chance(probability) ? random.between(low, high) : Infinity;
   const memberCount = random.pick([1, 2, 3, 3, 3, 3, 3, 4, 5, 5, 5]);
   return {
     memberCount,
@@ -57,6 +41,7 @@ export function drawSwarm(random: SeededRandom, limits: SwarmLimits): SwarmParam
     network: {
       delayMinMs: random.between(0.1, 2),
       delayMeanMs: random.pick([0.5, 2, 10, 40]),
+      linkSpread: random.pick([1, 1, 1, 3, 10]),
       lossProbability: sometimes(0.5, 0, 0.3),
       duplicateProbability: sometimes(0.5, 0, 0.3),
       stragglerProbability: sometimes(0.5, 0, 0.1),
@@ -67,6 +52,8 @@ export function drawSwarm(random: SeededRandom, limits: SwarmLimits): SwarmParam
       duplicateProbability: sometimes(0.6, 0, 0.5),
       forgeryProbability: sometimes(0.5, 0, 0.2),
       delayMeanMs: random.pick([1, 20, 200]),
+      stragglerProbability: sometimes(0.4, 0, 0.2),
+      stragglerMeanMs: random.between(50, 2_000),
     },
     stateMachine: {
       ...(random.chance(0.3) ? { registrationsMax: 2 + random.below(4) } : {}),
@@ -75,18 +62,6 @@ export function drawSwarm(random: SeededRandom, limits: SwarmLimits): SwarmParam
     syncMeanMs: random.pick([0.1, 1, 5, 30]),
     clockRateSpread: random.pick([0, 0.001, 0.05, 0.3]),
     electionTimeoutTicks: random.pick([3, 5, 10, 10]),
-    faults: {
-      partition: every(0.6, 1_000, 6_000),
-      leaderFall: every(0.4, 700, 5_000),
-      crash: every(0.6, 800, 6_000),
-      crashAll: every(0.25, 4_000, 12_000),
-      freeze: every(0.4, 1_500, 8_000),
-      clockJump: every(0.3, 2_000, 8_000),
-      diskFault: every(0.4, 2_000, 8_000),
-      wipe: every(0.15, 5_000, 15_000),
-      bitFlip: every(0.15, 5_000, 15_000),
-      feedOutage: every(0.3, 2_000, 8_000),
-      gatewayCrash: every(0.3, 2_000, 8_000),
-    },
+    faults: drawFaultRates(random),
   };
 }

@@ -1,8 +1,11 @@
-import { effectOf, type StoreResponse } from '@quorate/api';
+import { effectOf, type CheckRequest, type StoreResponse } from '@quorate/api';
 import { revision, type Condition, type Operation } from '@quorate/kv';
 import type { ClientOperation, History } from './history.js';
 import type { Host } from './host.js';
+import type { SeededRandom } from './random.js';
 import type { StoreAccess } from './store-access.js';
+import { decodeText, encodeText } from './text.js';
+import type { TrafficKind } from './traffic-kinds.js';
 
 export const STRICT_NAMESPACE = 'limits';
 export const CACHED_NAMESPACE = 'content';
@@ -14,6 +17,8 @@ export interface TrafficOptions {
   readonly deadlineMs: number;
   /** Operations that one user has under way at a time. */
   readonly concurrency: number;
+  /** What they do, by weight. */
+  readonly kinds: readonly TrafficKind[];
 }
 
 export interface CounterValue {
@@ -21,7 +26,7 @@ export interface CounterValue {
   readonly by: string;
 }
 
-/** One user: reads, writes, deletes, compares and counts, and writes down what was asked and told. */
+/** One user: does what the table of kinds has, and writes down what was asked and told. */
 export class TrafficUser {
   readonly #name: string;
   readonly #host: Host;
@@ -48,6 +53,10 @@ export class TrafficUser {
     this.#options = options;
   }
 
+  get name(): string {
+    return this.#name;
+  }
+
   start(): void {
     for (let lane = 0; lane < this.#options.concurrency; lane += 1) this.#next();
   }
@@ -64,22 +73,33 @@ export class TrafficUser {
         this.underWay -= 1;
         this.#next();
       };
-      const dice = random.below(100);
-      if (dice < 35) return this.get(this.#namespace(), this.#key(), done);
-      if (dice < 60) return this.put(this.#namespace(), this.#key(), undefined, done);
-      if (dice < 70) return this.delete(this.#namespace(), this.#key(), undefined, done);
-      if (dice < 85) return this.#compareAndSet(this.#namespace(), this.#key(), done);
-      return this.#increment(done);
+      this.#drawKind().run(this, done);
     });
   }
 
-  #namespace(): string {
-    return this.#host.random.chance(0.5) ? STRICT_NAMESPACE : CACHED_NAMESPACE;
+  #drawKind(): TrafficKind {
+    const { kinds } = this.#options;
+    const total = kinds.reduce((sum, { weight }) => sum + weight, 0);
+    let dice = this.random.below(total);
+    for (const kind of kinds) {
+      if (dice < kind.weight) return kind;
+      dice -= kind.weight;
+    }
+    throw new RangeError('the dice fell beyond the table');
   }
-  #key(): string {
-    return `key-${this.#host.random.below(this.#options.keyCount)}`;
+
+  /** What the user's own choices are drawn from. */
+  get random(): SeededRandom {
+    return this.#host.random;
   }
-  #freshName(): string {
+  anyNamespace(): string {
+    return this.random.chance(0.5) ? STRICT_NAMESPACE : CACHED_NAMESPACE;
+  }
+  anyKey(): string {
+    return `key-${this.random.below(this.#options.keyCount)}`;
+  }
+  /** Unique in this world. */
+  freshName(): string {
     this.#serial += 1;
     return `${this.#name}-${this.#serial}`;
   }
@@ -106,13 +126,15 @@ export class TrafficUser {
     });
   }
 
-  /** `expected`: the revision that the entry must have; null: it must not exist; undefined: whatever is there. */
+  /**
+   * `expected`: the revision that the entry must have; null: it must not exist; undefined: whatever is there.
+   */
   put(
     namespace: string,
     key: string,
     expected: number | null | undefined,
     done: (operation: ClientOperation) => void,
-    value: string = JSON.stringify(this.#freshName()),
+    value: string = JSON.stringify(this.freshName()),
   ): void {
     this.#write({ kind: 'put', namespace, key, value, expected }, done);
   }
@@ -149,23 +171,23 @@ export class TrafficUser {
     });
   }
 
-  #compareAndSet(namespace: string, key: string, done: () => void): void {
-    this.get(namespace, key, ({ seen }) => {
-      if (seen === null) return done();
-      if (seen.entryRevision !== null && this.#host.random.chance(0.2)) {
-        return this.delete(namespace, key, seen.entryRevision, done);
+  check(check: CheckRequest, done: () => void): void {
+    const record = this.#history.check(this.#name, check);
+    this.#access.check(check, this.#options.deadlineMs, (response) => {
+      if (response.type === 'decision') {
+        const { allowed, revision: at, policies, reason } = response.decision;
+        const { head } = response;
+        this.#history.decided(record, { type: 'decided', allowed, revision: at, policies, reason, head });
+      } else {
+        this.#history.decided(record, { type: 'refused', code: codeOf(response) });
       }
-      this.put(namespace, key, seen.entryRevision, done);
+      done();
     });
   }
 
-  #increment(done: () => void): void {
-    this.get(STRICT_NAMESPACE, COUNTER_KEY, ({ seen }) => {
-      if (seen === null) return done();
-      const count = countOf(seen.value ?? null) + 1;
-      const value = JSON.stringify({ count, by: this.#freshName() } satisfies CounterValue);
-      this.put(STRICT_NAMESPACE, COUNTER_KEY, seen.entryRevision, done, value);
-    });
+  /** Requests that its clients wait for. */
+  get outstanding(): number {
+    return this.#access.outstanding + this.#secondAccess.outstanding;
   }
 }
 
@@ -178,13 +200,6 @@ export function countOf(value: string | null): number {
     typeof parsed.count === 'number'
     ? parsed.count
     : 0;
-}
-
-export function encodeText(text: string): Uint8Array {
-  return new TextEncoder().encode(text);
-}
-export function decodeText(bytes: Uint8Array): string {
-  return new TextDecoder().decode(bytes);
 }
 
 function commandOf(

@@ -5,6 +5,8 @@ export interface Violation {
   readonly checker: string;
   readonly sentence: string;
   readonly atMs: number;
+  /** Operations of the history that cannot all be right, if it is about such. */
+  readonly offending?: readonly number[];
 }
 
 /** Thrown to end a run at the first violation: what happens after it proves nothing. */
@@ -16,6 +18,10 @@ export class ViolationError extends Error {
 }
 
 const TRACE_KEPT_MAX = 2_000_000;
+/** More events than this within one simulated millisecond, and the world will not get out of it. */
+export const EVENTS_PER_MS_MAX = 50_000;
+/** Of one world: a hundred times what a usual one takes. */
+export const STEPS_MAX = 10_000_000;
 
 /** Time, chance and the record of what happened, for one seed. Nothing in a world asks the machine for anything. */
 export class World {
@@ -28,14 +34,21 @@ export class World {
   readonly #trace: string[] | null;
   #nowMs = 0;
   #steps = 0;
+  readonly #stepsMax: number;
+  #busyMs = -1;
+  #eventsInMs = 0;
   #observation = 0;
   #hashLow = 0x811c9dc5;
   #hashHigh = 0x01234567;
 
-  constructor(seed: number, options: { readonly keepTrace: boolean } = { keepTrace: false }) {
+  constructor(
+    seed: number,
+    options: { readonly keepTrace?: boolean | undefined; readonly stepsMax?: number | undefined } = {},
+  ) {
     this.seed = seed;
+    this.#stepsMax = options.stepsMax ?? STEPS_MAX;
     this.random = new SeededRandom(seed);
-    this.#trace = options.keepTrace ? [] : null;
+    this.#trace = options.keepTrace === true ? [] : null;
   }
 
   /** Milliseconds since the beginning of the world, fractions included. True time: no host sees it. */
@@ -61,8 +74,25 @@ export class World {
     if (event === null) return false;
     this.#nowMs = event.atMs;
     this.#steps += 1;
+    this.#goesOn();
     event.run();
     return true;
+  }
+
+  /** Events that schedule each other for ever would be a run that never ends; so they are a violation. */
+  #goesOn(): void {
+    const ms = Math.floor(this.#nowMs);
+    if (ms !== this.#busyMs) {
+      this.#busyMs = ms;
+      this.#eventsInMs = 0;
+    }
+    this.#eventsInMs += 1;
+    if (this.#eventsInMs > EVENTS_PER_MS_MAX) {
+      this.violation('the world goes on', `more than ${EVENTS_PER_MS_MAX} events in one millisecond`);
+    }
+    if (this.#steps > this.#stepsMax) {
+      this.violation('the world goes on', `more than ${this.#stepsMax} steps`);
+    }
   }
 
   /** Runs events until the given time, or until `done` says so. Returns whether it did. */
@@ -111,8 +141,8 @@ export class World {
     this.marks.set(name, (this.marks.get(name) ?? 0) + 1);
   }
 
-  violation(checker: string, sentence: string): never {
+  violation(checker: string, sentence: string, offending: readonly number[] = []): never {
     this.tell(`VIOLATION ${checker}: ${sentence}`);
-    throw new ViolationError({ checker, sentence, atMs: this.#nowMs });
+    throw new ViolationError({ checker, sentence, atMs: this.#nowMs, offending });
   }
 }

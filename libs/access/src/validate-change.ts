@@ -8,10 +8,13 @@ import { policyShape } from './policy-shape.js';
 import { parsedEntity } from './slice.js';
 import type { AccessSnapshot, EntityReference } from './types.js';
 
+export interface AccessChangeFault {
+  readonly code: 'INVALID_POLICY' | 'INVALID_ENTITY';
+  readonly message: string;
+}
+
 /** Whether a change of the namespace `access` may be proposed. */
-export type AccessChangeVerdict =
-  | { readonly ok: true }
-  | { readonly ok: false; readonly code: 'INVALID_POLICY' | 'INVALID_ENTITY'; readonly message: string };
+export type AccessChangeVerdict = { readonly ok: true } | ({ readonly ok: false } & AccessChangeFault);
 
 const OK: AccessChangeVerdict = { ok: true };
 

@@ -10,6 +10,7 @@ import type {
   CacheCounters,
   CachedViewOptions,
   CacheEvent,
+  CacheLoad,
   CacheOutcome,
   CacheRead,
   CacheRefusal,
@@ -169,6 +170,21 @@ export class CachedView {
     return this.#waiting.size;
   }
 
+  /** What the view keeps besides its entries: each is bounded by an option. */
+  get load(): CacheLoad {
+    const inFills = [...this.#fills.values()].reduce((sum, fill) => sum + fill.reads.length, 0);
+    const inTargets = this.#targets.reduce((sum, target) => sum + target.reads.length, 0);
+    const onWire = this.#probeOnWire?.reads.length ?? 0;
+    return {
+      waitingReads: this.#waiting.size,
+      listedReads: this.#collecting.length + this.#revisionReads.length + onWire + inTargets + inFills,
+      fills: this.#fills.size,
+      floors: this.#floors.size,
+      unconfirmedProbes: this.#targets.length,
+      namespaces: this.#namespaces.size,
+    };
+  }
+
   /** Where a view that replaces this one may begin (C4); null: anywhere. */
   get resumePoint(): ResumePoint | null {
     if (this.#watermark === null || this.#epoch === null) return this.#resume;
@@ -263,6 +279,7 @@ export class CachedView {
     }
     if (!this.#sameEpoch(link.epoch)) return;
     if (link.revision <= this.#watermark) {
+      // mark: the feed repeats itself
       this.#counters.duplicates += 1;
       return;
     }
@@ -273,6 +290,7 @@ export class CachedView {
     }
     // R3, R5: something before it is missing, or it was too large to send. The message is dropped, a pull
     // brings both.
+    // mark: the feed has a gap
     this.#counters.gaps += 1;
     this.#wantPull(0);
   }
@@ -319,7 +337,10 @@ export class CachedView {
     for (const [id, entry] of brought) {
       const fill = this.#fills.get(id);
       // R1, R2: the feed's value is the one at the watermark. Whatever the fill still brings is not needed.
-      if (fill !== undefined) this.#endFill(fill, entry);
+      if (fill !== undefined) {
+        // mark: the feed overtakes a fill
+        this.#endFill(fill, entry);
+      }
     }
   }
 
@@ -362,6 +383,7 @@ export class CachedView {
     }
     // R4: a batch that does not join on means that what lies between is gone, whatever was said before.
     if (event.type === 'compacted' || event.batch.previous > before) {
+      // mark: a cache has fallen behind what is retained and begins anew
       this.#startResync('compacted');
       return;
     }
@@ -372,6 +394,7 @@ export class CachedView {
       if (this.#behind()) this.#wantPull(0);
     } else if (this.#behind()) {
       // The member that answered is itself behind.
+      // mark: a pull finds a member that is behind
       this.#retryPull();
     }
   }
@@ -511,6 +534,7 @@ export class CachedView {
     const probe = this.#probeOnWire;
     assert(probe !== null, 'a probe is on the wire');
     this.#probeOnWire = null;
+    // mark: a probe fails
     this.#lastProbe = { succeeded: false, at: this.#elapsed.mark(this.#now) };
     this.#counters.probesFailed += 1;
     for (const waiting of probe.reads) {
@@ -589,6 +613,7 @@ export class CachedView {
     fill.answer = { revision: event.revision, entry };
     if (this.#settleFill(fill)) return;
     // Ahead of the watermark: the feed, a pull or a probe will take the watermark there.
+    // mark: a fill comes from ahead of the watermark
     this.#probeWanted = true;
     this.#wantPull(PULL_DELAY_MS);
   }
@@ -716,6 +741,7 @@ export class CachedView {
     assert(waiting.needRevision <= this.#synced(), 'a read is answered at or above its floor');
     if (level.type === 'bounded' && !this.#within(level.boundMs)) {
       // The bound ran out while the fill came: one probe more, then it is said.
+      // mark: a bound runs out while a fill is under way
       if (this.#needsProbe(waiting)) this.#advance(waiting);
       else this.#refuse(waiting, 'STALENESS_BOUND_EXCEEDED');
       return;

@@ -27,7 +27,10 @@ export class Elapsed {
     this.#seen = now;
     if (before === null) return;
     const gainedMs = now.wallMs - before.wallMs - (now.monotonicMs - before.monotonicMs);
-    if (gainedMs > SLEW_MS_MAX) this.#sleptMs += gainedMs;
+    if (gainedMs > SLEW_MS_MAX) {
+      // mark: a cache finds that its machine has slept
+      this.#sleptMs += gainedMs;
+    }
   }
 
   /** To measure from, later. */

@@ -20,6 +20,10 @@ export class Floors {
     return this.#highest;
   }
 
+  get size(): number {
+    return this.#floors.size;
+  }
+
   raise(id: string, revision: number): void {
     this.#highest = Math.max(this.#highest, revision);
     const floor = Math.max(this.#floors.get(id) ?? 0, revision);

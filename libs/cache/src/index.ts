@@ -4,6 +4,7 @@ export type {
   CacheCounters,
   CachedViewOptions,
   CacheEvent,
+  CacheLoad,
   CacheOutcome,
   CacheRead,
   CacheReadLevel,

@@ -191,3 +191,18 @@ export interface CachedViewOptions {
   readonly random: () => number;
   readonly resume?: ResumePoint | null;
 }
+
+/** Counts of what waits in a view, for metrics and for checkers. */
+export interface CacheLoad {
+  /** At most `waitingReadsMax`. */
+  readonly waitingReads: number;
+  /** The same reads, in the lists that they wait in; answered ones stay in there until something moves the list. */
+  readonly listedReads: number;
+  /** At most `fillsMax`. */
+  readonly fills: number;
+  /** At most `floorsMax`. */
+  readonly floors: number;
+  readonly unconfirmedProbes: number;
+  /** At most `namespacesMax`. */
+  readonly namespaces: number;
+}

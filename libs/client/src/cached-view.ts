@@ -4,6 +4,7 @@ import type {
   CacheCommand,
   CacheCounters,
   CacheEvent,
+  CacheLoad,
   CacheOutcome,
   CacheReadLevel,
   CacheState,
@@ -95,6 +96,10 @@ export class CachedViewDriver {
 
   get entryBytes(): number {
     return this.#view.entryBytes;
+  }
+
+  get load(): CacheLoad {
+    return this.#view.load;
   }
 
   get waitingReads(): number {

@@ -261,6 +261,7 @@ export class StoreClient implements StoreSource {
 
   #take(call: StoreCall, member: number, response: StoreResponse | LostResponse): void {
     if (response.type === 'lost') {
+      // mark: a link is lost under a request
       this.#forget(member);
       call.mayHaveHappened ||= call.isWrite;
       this.#attempt(call);
@@ -314,12 +315,16 @@ export class StoreClient implements StoreSource {
     if (this.#registration === call.registration) this.#registration = null;
     const { registration } = call;
     if (registration === null) return this.#finish(call, failed);
-    if (call.mayHaveHappened) return this.#finish(call, outcomeUnknown());
+    if (call.mayHaveHappened) {
+      // mark: a registration expires under a write that may have happened
+      return this.#finish(call, outcomeUnknown());
+    }
     if (call.reRegistered) {
       const refusal = failure('OVERLOADED', 'Client registrations expire faster than they can be used.');
       return this.#finish(call, refusal);
     }
     // The only attempt that can have reached the log is this one, and the state machine refused it.
+    // mark: a client registers anew for a write
     registration.complete(call.sequence);
     call.registration = null;
     call.reRegistered = true;

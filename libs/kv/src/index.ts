@@ -19,7 +19,7 @@ export {
 } from './codec.js';
 export { compareKeys, isKey, isNamespaceName } from './names.js';
 export { FINGERPRINT_BYTES_MAX, IDEMPOTENCY_KEY_BYTES_MAX, PRINCIPAL_BYTES_MAX } from './rows.js';
-export type { PublishedChanges, StateMachineOptions } from './state-machine.js';
+export type { PublishedChanges, StateMachineLoad, StateMachineOptions } from './state-machine.js';
 export { StateMachine } from './state-machine.js';
 export type {
   ApplyErrorCode,

@@ -54,6 +54,13 @@ export class Registrations {
     return this.#clients.size;
   }
 
+  /** Answers kept for the client that has most. */
+  get answersMost(): number {
+    let most = 0;
+    for (const { answers } of this.#clients.values()) most = Math.max(most, answers.size);
+    return most;
+  }
+
   get sum(): bigint {
     return this.#sum.value;
   }
@@ -63,6 +70,7 @@ export class Registrations {
     this.#insert(this.#create({ type: 'client', clientId, completedThrough: 0, lastUsedIndex: index }));
     for (const oldest of this.#clients.values()) {
       if (this.#clients.size <= this.#limits.registrationsMax) break;
+      // mark: a client's registration is evicted
       this.#remove(oldest);
     }
   }
@@ -71,11 +79,20 @@ export class Registrations {
   admit(stamp: RegistrationStamp, index: number): Admission {
     assert(stamp.completedThrough < stamp.sequence, 'the caller refuses an impossible stamp');
     const known = this.#clients.get(stamp.clientId);
-    if (known === undefined) return { type: 'refused', code: 'REGISTRATION_EXPIRED' };
+    if (known === undefined) {
+      // mark: an evicted client writes
+      return { type: 'refused', code: 'REGISTRATION_EXPIRED' };
+    }
     const client = this.#use(known, index, stamp.completedThrough);
-    if (stamp.sequence <= client.completedThrough) return { type: 'refused', code: 'SEQUENCE_COMPLETED' };
+    if (stamp.sequence <= client.completedThrough) {
+      // mark: a request comes after its client has given it up
+      return { type: 'refused', code: 'SEQUENCE_COMPLETED' };
+    }
     const answer = client.answers.get(stamp.sequence);
-    if (answer !== undefined) return { type: 'answered', result: answer.result };
+    if (answer !== undefined) {
+      // mark: a repeated request gets the answer of the first
+      return { type: 'answered', result: answer.result };
+    }
     if (client.answers.size >= this.#limits.answersPerClientMax) {
       return { type: 'refused', code: 'TOO_MANY_OUTSTANDING' };
     }

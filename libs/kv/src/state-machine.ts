@@ -50,6 +50,17 @@ export interface StateMachineOptions {
   readonly namespacesMax?: number;
 }
 
+/** What the state machine keeps besides the entries themselves: each is bounded by its option. */
+export interface StateMachineLoad {
+  readonly registrations: number;
+  /** Of the client that has most. */
+  readonly answersPerClient: number;
+  readonly idempotencyKeys: number;
+  readonly retainedChanges: number;
+  readonly retainedBytes: number;
+  readonly namespaces: number;
+}
+
 const DEFAULTS: Required<StateMachineOptions> = {
   retainedChangesMin: 100_000,
   retainedMs: 600_000,
@@ -121,6 +132,17 @@ export class StateMachine {
     return this.#namespaces.newest(name) ?? revision(0);
   }
 
+  get load(): StateMachineLoad {
+    return {
+      registrations: this.#registrations.size,
+      answersPerClient: this.#registrations.answersMost,
+      idempotencyKeys: this.#idempotency.size,
+      retainedChanges: this.#retained.changeCount,
+      retainedBytes: this.#retained.byteCount,
+      namespaces: this.#namespaces.count,
+    };
+  }
+
   /** 32 hex digits. Two members at the same applied index have the same, or one of them is wrong. */
   stateHash(): string {
     return stateHashOf(this.#state());
@@ -155,7 +177,10 @@ export class StateMachine {
    */
   publishedChanges(after: Revision, bytesMax: number, epoch: number): PublishedChanges {
     const oldest = this.#retained.floor;
-    if (after < oldest) return { type: 'compacted', oldest };
+    if (after < oldest) {
+      // mark: changes are asked for that are not retained
+      return { type: 'compacted', oldest };
+    }
     const { changes, last } = this.#retained.after(after, bytesMax);
     return { type: 'batch', batch: { epoch, previous: after, revision: last ?? after, changes } };
   }
@@ -220,7 +245,10 @@ export class StateMachine {
     if (!isIdempotencyStampPossible(stamp)) return this.#failed('INVALID_COMMAND');
     const lookup = this.#idempotency.lookup(stamp);
     if (lookup.type === 'reused') return this.#failed('IDEMPOTENCY_KEY_REUSED');
-    if (lookup.type === 'answered') return lookup.result;
+    if (lookup.type === 'answered') {
+      // mark: a repeated idempotency key gets the answer of the first
+      return lookup.result;
+    }
     const result = this.#applyOperation(operation);
     // A failure is kept too: it told somebody that nothing happened, and a copy of the request that is still under
     // way must not make that a lie. Not kept is what no copy could do later: what is invalid is so in every state, and

@@ -415,4 +415,28 @@ describe('outcomes', () => {
       'OUTCOME_UNKNOWN',
     );
   });
+
+  it('P22: a follower whose disk hangs does not collect what it says meanwhile', () => {
+    const { world, client } = started();
+    world.holdSyncs = true;
+    world.members[0]!.handler.handle('gateway', write(put('x'), client), 5000, () => {});
+    world.settle();
+    world.holdSyncs = false;
+    // The second member's fsync never ends; the others go on.
+    const [ofLeader, , ofThird] = world.heldSyncs;
+    world.tasks.push(...[ofLeader, ofThird].filter((task) => task !== undefined));
+    world.settle();
+    const { replica } = world.members[1]!;
+    // Two minutes of heartbeats, ten a second, and of repeated appends.
+    world.pass(120_000);
+    expect(replica.load.readys).toBeGreaterThan(0);
+    expect(replica.load.readys).toBeLessThanOrEqual(300);
+    expect(replica.load.raft.writesPending).toBeLessThan(10);
+    expect(replica.raft.leader).toBe(1);
+    // And it catches up when the disk moves again.
+    world.tasks.push(...world.heldSyncs.splice(0));
+    world.pass(1_000);
+    expect(replica.load).toMatchObject({ readys: 0, raft: { writesPending: 0 } });
+    expect(replica.machine.head).toBe(world.members[0]!.replica.machine.head);
+  });
 });

@@ -8,6 +8,8 @@ import {
   type LogIndex,
   type MemberId,
   type Message,
+  type RaftConfig,
+  type RaftLoad,
   type Ready,
   type Term,
 } from '@quorate/raft';
@@ -24,6 +26,31 @@ export interface ReplicaConfig {
   readonly heartbeatTicks?: number;
   /** Proposals and reads that may wait at a time; beyond it they are refused as OVERLOADED. Default 16,384 each. */
   readonly waitingMax?: number;
+  /** Windows and bounds of the core, where they are not to be its own defaults. */
+  readonly raft?: Partial<
+    Pick<
+      RaftConfig,
+      | 'appendBytesMax'
+      | 'inflightMessagesMax'
+      | 'inflightBytesMax'
+      | 'uncommittedBytesMax'
+      | 'applyBytesMax'
+      | 'readsWaitingMax'
+    >
+  >;
+}
+
+/** What waits in a member, for metrics and for checkers. */
+export interface ReplicaLoad {
+  /** At most `waitingMax`. */
+  readonly proposals: number;
+  /** At most `waitingMax`. */
+  readonly reads: number;
+  /** Confirmed, but not yet applied up to: at most `waitingMax`, and those of one read round. */
+  readonly readsToApply: number;
+  /** Readys that are not durable yet. */
+  readonly readys: number;
+  readonly raft: RaftLoad;
 }
 
 /** What a replica needs of the world. The store gives it sockets and clocks, the simulator its own. */
@@ -67,6 +94,9 @@ interface WrittenReady {
 
 /** Longer without a leader than any election should take, in election timeouts. */
 const NO_LEADER_TIMEOUTS_MAX = 2.5;
+
+/** With so many Readys behind a disk that hangs, what only answers somebody is dropped: Raft repeats what matters. */
+const READYS_WAITING_MAX = 256;
 
 /**
  * Drives one member: it alone orders disk, network and state machine (`#handle`). Everything is single-threaded and
@@ -124,6 +154,7 @@ export class Replica {
         electionTimeoutTicks: this.#electionTimeoutTicks,
         heartbeatTicks: config.heartbeatTicks ?? 1,
         random: () => environment.random(),
+        ...config.raft,
       },
       recovered,
     );
@@ -236,6 +267,16 @@ export class Replica {
         : this.#catchUpIndex !== null && this.raft.appliedIndex >= this.#catchUpIndex;
   }
 
+  get load(): ReplicaLoad {
+    return {
+      proposals: this.#proposals.size,
+      reads: this.#reads.size,
+      readsToApply: this.#readsToApply.length,
+      readys: this.#written.length,
+      raft: this.raft.load,
+    };
+  }
+
   status(): MemberStatus {
     const { raft, machine, config } = this;
     return {
@@ -291,8 +332,12 @@ export class Replica {
    */
   #handle(ready: Ready): void {
     const written: WrittenReady = { ready, tick: this.#ticks, durable: false };
-    this.#written.push(written);
-    if (ready.entries.length > 0 || ready.hardState !== null) {
+    const owesDisk = ready.entries.length > 0 || ready.hardState !== null;
+    // A disk that hangs for hours must not make a list of the answers that it holds up.
+    const held = this.#written.length;
+    const isSpare = held > 0 && (ready.messagesAfterSync.length === 0 || held >= READYS_WAITING_MAX);
+    if (owesDisk || !isSpare) this.#written.push(written);
+    if (owesDisk) {
       const batch = { hardState: ready.hardState, entries: ready.entries, sync: ready.mustSync };
       this.#wal.append(batch, (error) => this.#onWritten(written, error));
     } else {
@@ -309,6 +354,7 @@ export class Replica {
     if (this.#stopped) return;
     if (error !== null) {
       // P20: after a failed write or fsync nothing is known of the disk; going on would be a guess.
+      // mark: a member ends because its storage failed
       this.#stopped = true;
       this.#environment.fatal(error);
       return;
@@ -336,9 +382,12 @@ export class Replica {
       const waiting = this.#proposals.get(entry.index);
       if (waiting === undefined) continue;
       this.#proposals.delete(entry.index);
-      if (waiting.term === entry.term && result !== null) waiting.callback(result);
-      // Another leader's entry took the index: ours can never commit. Surely not done.
-      else waiting.callback(this.#notLeader());
+      // A proposal waits only while the term that made it is led here, and a leader's entries stay where it put them.
+      assert(
+        waiting.term === entry.term && result !== null,
+        `entry ${entry.index} is not the one proposed here`,
+      );
+      waiting.callback(result);
     }
     if (entries.length > 0) this.#observer.applied?.(this.machine.appliedIndex);
   }
@@ -389,6 +438,7 @@ export class Replica {
     const stillLeads = this.raft.role === 'leader' && !this.#stopped;
     for (const [index, { term, callback }] of this.#proposals) {
       if (stillLeads && term === this.raft.term) continue; // proposed after it won again
+      // mark: a proposal waits when leadership is lost
       this.#proposals.delete(index);
       callback(failure('OUTCOME_UNKNOWN', 'The leader changed before the write was confirmed.'));
     }
@@ -398,11 +448,13 @@ export class Replica {
     const now = this.#environment.monotonicMs();
     for (const [index, { expiresMs, callback }] of this.#proposals) {
       if (expiresMs > now) continue;
+      // mark: a proposal is not confirmed in time
       this.#proposals.delete(index);
       callback(failure('OUTCOME_UNKNOWN', 'The write was proposed but not confirmed in time.'));
     }
     for (const [id, { expiresMs, callback }] of this.#reads) {
       if (expiresMs > now) continue;
+      // mark: a read is not confirmed in time
       this.#reads.delete(id);
       callback(
         this.#withoutQuorum()

@@ -1,43 +1,84 @@
-import type { LogEntry, Message } from '@quorate/raft';
-import type { WalRecovered } from '@quorate/wal';
+import type { StateMachineOptions } from '@quorate/kv';
+import type { Message } from '@quorate/raft';
+import type { WalBatch, WalRecovered } from '@quorate/wal';
+import { DEFAULT_LIMITS, type MemberLimits } from '../limits.js';
 import type { World } from '../world.js';
+import { BoundedMemoryChecker } from './bounded-memory-checker.js';
+import { CommittedLogChecker } from './committed-log-checker.js';
+import { CommittedOnQuorumChecker } from './committed-on-quorum-checker.js';
+import { DurabilityChecker } from './durability-checker.js';
+import { DurableLogs } from './durable-logs.js';
 import { ElectionChecker } from './election-checker.js';
 import { IndexChainChecker } from './index-chain-checker.js';
-import { LogChecker } from './log-checker.js';
-import type { MemberView } from './member-view.js';
+import { LeaderCompletenessChecker } from './leader-completeness-checker.js';
+import { LogMatchingChecker } from './log-matching-checker.js';
+import type { MemberView, RunningChecker } from './member-view.js';
+import { MonotonicChecker } from './monotonic-checker.js';
+import { PromiseChecker } from './promise-checker.js';
 import { StateHashChecker } from './state-hash-checker.js';
+import { VoteChecker } from './vote-checker.js';
 
-/** All that is checked while a world runs, after each step. */
+export interface CheckersOptions {
+  readonly memberCount: number;
+  readonly limits?: MemberLimits;
+  readonly stateMachine?: StateMachineOptions;
+}
+
+/**
+ * All that is checked while a world runs, after each step. A checker is one file and one line below; it takes
+ * the hooks that it needs (see `RunningChecker`). What can only be judged from the whole story stands in the
+ * list of `judge.ts` in the same way.
+ *
+ * A later feature plugs in like this. Snapshots: the chain of indexes gets two more links, `DurableLogs` an
+ * offset, and a checker beside `StateHashChecker` compares what a snapshot restores. Membership:
+ * `memberCount` becomes the configuration at an index. Watches: a traffic kind writes down what it was told,
+ * a checker of `judge.ts` compares that with the `Chronicle`. None of them needs a harness of its own.
+ */
 export class Checkers {
   readonly elections: ElectionChecker;
-  readonly logs: LogChecker;
+  readonly committedLog: CommittedLogChecker;
   readonly stateHashes: StateHashChecker;
-  readonly indexChain: IndexChainChecker;
+  readonly memory: BoundedMemoryChecker;
+  readonly #all: readonly RunningChecker[];
 
-  constructor(world: World) {
+  constructor(world: World, { memberCount, limits, stateMachine }: CheckersOptions) {
+    const entries = new LogMatchingChecker(world);
+    const durable = new DurableLogs();
     this.elections = new ElectionChecker(world);
-    this.logs = new LogChecker(world);
+    this.committedLog = new CommittedLogChecker(world, entries);
     this.stateHashes = new StateHashChecker(world);
-    this.indexChain = new IndexChainChecker(world);
+    this.memory = new BoundedMemoryChecker(world, limits ?? DEFAULT_LIMITS, stateMachine ?? {});
+    // In this order: each sees what those before it have made of the same step.
+    this.#all = [
+      new DurabilityChecker(world, durable),
+      durable,
+      entries,
+      this.elections,
+      new VoteChecker(world),
+      new MonotonicChecker(world),
+      new PromiseChecker(world, durable),
+      new IndexChainChecker(world),
+      this.committedLog,
+      new CommittedOnQuorumChecker(world, this.committedLog, durable, memberCount),
+      new LeaderCompletenessChecker(world, this.committedLog),
+      this.stateHashes,
+      this.memory,
+    ];
   }
 
   observe(member: MemberView): void {
-    this.elections.observe(member);
-    this.logs.observe(member);
-    this.indexChain.observe(member);
-    this.stateHashes.observe(member);
+    for (const checker of this.#all) checker.observe?.(member);
   }
-
   sent(from: number, message: Message): void {
-    this.elections.sent(from, message);
+    for (const checker of this.#all) checker.sent?.(from, message);
   }
-
-  stored(member: number, entries: readonly LogEntry[], previousTerm: number): void {
-    this.logs.stored(member, entries, previousTerm);
+  stored(member: number, batch: WalBatch, previousTerm: number): void {
+    for (const checker of this.#all) checker.stored?.(member, batch, previousTerm);
   }
-
-  recovered(member: number, { hardState, entries }: WalRecovered): void {
-    this.elections.recovered(member, hardState.term);
-    this.logs.stored(member, entries, 0);
+  durable(member: number, batch: WalBatch): void {
+    for (const checker of this.#all) checker.durable?.(member, batch);
+  }
+  recovered(member: number, recovered: WalRecovered, rotten: boolean): void {
+    for (const checker of this.#all) checker.recovered?.(member, recovered, rotten);
   }
 }

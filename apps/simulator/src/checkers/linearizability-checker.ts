@@ -1,16 +1,13 @@
 import { checkRevisionSweep } from '@quorate/linearizability';
-import { describeOperation, type ClientOperation, type History } from '../history.js';
-import type { World } from '../world.js';
+import { describeOperation, type ClientOperation } from '../history.js';
+import type { Story } from './story.js';
 
 /**
- * All clients' histories, twice: as a client could judge them, with unknown outcomes left open for ever, and with the
- * revisions at which the committed log says that they took effect.
+ * Linearizability of all strict reads and writes, by a sweep in the order of revisions, twice: as a client
+ * could judge them, with unknown outcomes left open for ever, and with the revisions at which the committed
+ * log says that they took effect.
  */
-export function checkLinearizability(
-  world: World,
-  history: History,
-  tookEffect: ReadonlyMap<ClientOperation, number>,
-): void {
+export function checkLinearizability({ world, history, tookEffect }: Story): void {
   for (const revisionOf of [() => null, (operation: ClientOperation) => tookEffect.get(operation) ?? null]) {
     const verdict = checkRevisionSweep(history.toCheck(revisionOf));
     if (verdict.linearizable) continue;
@@ -18,6 +15,7 @@ export function checkLinearizability(
     world.violation(
       'linearizability',
       `${verdict.reason} (${involved.map((operation) => `${describeOperation(operation)}, asked by ${operation.client}`).join('; ')})`,
+      verdict.offending,
     );
   }
 }

@@ -1,5 +1,7 @@
 import type { StateMachine } from '@quorate/kv';
-import type { Raft } from '@quorate/raft';
+import type { LogEntry, Message, Raft } from '@quorate/raft';
+import type { Replica } from '@quorate/replica';
+import type { WalBatch, WalRecovered } from '@quorate/wal';
 
 /** A member as the checkers see it, after each piece of work of its process. */
 export interface MemberView {
@@ -8,4 +10,33 @@ export interface MemberView {
   readonly process: number;
   readonly raft: Raft;
   readonly machine: StateMachine;
+  readonly replica: Pick<Replica, 'load'>;
+}
+
+/**
+ * One thing that must hold all the time. Each checker is a file with one class that takes what it wants to
+ * see, and one line in the list of `Checkers`. What a wiped member does is shown to none of them.
+ */
+export interface RunningChecker {
+  /** After each piece of work of a member's process. */
+  observe?(member: MemberView): void;
+  /** A message leaves its member. */
+  sent?(from: number, message: Message): void;
+  /** A batch goes to the disk of a member; `previousTerm` is of the entry before its first. */
+  stored?(member: number, batch: WalBatch, previousTerm: number): void;
+  /** The log has said that the batch is durable; the member has not yet heard of it. */
+  durable?(member: number, batch: WalBatch): void;
+  /** A process starts with this. `rotten`: a bit of its disk was flipped. */
+  recovered?(member: number, recovered: WalRecovered, rotten: boolean): void;
+}
+
+/** An entry that some member has committed. */
+export interface CommittedEntry {
+  readonly entry: LogEntry;
+  /**
+   * The term of the member that was first seen to commit it: at or above the term in which it was committed.
+   */
+  readonly inTerm: number;
+  /** When that was seen. True time: no host knows it. */
+  readonly atMs: number;
 }

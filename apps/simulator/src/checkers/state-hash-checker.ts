@@ -1,8 +1,8 @@
 import type { World } from '../world.js';
-import type { MemberView } from './member-view.js';
+import type { MemberView, RunningChecker } from './member-view.js';
 
 /** Members that applied the same number of entries are in the same state, byte for byte, always. */
-export class StateHashChecker {
+export class StateHashChecker implements RunningChecker {
   readonly #world: World;
   readonly #hashAt = new Map<number, { readonly hash: string; readonly member: number }>();
   readonly #seen = new Map<string, number>();

@@ -1,4 +1,4 @@
-import { AccessEngine, accessSnapshot, validateAccessChange } from '@quorate/access';
+import { memberAccess } from '@quorate/access';
 import type { LinkRole, MemberStatus, StoreRequest, StoreResponse } from '@quorate/api';
 import { authorize, failure } from '@quorate/api';
 import { connectFeed } from '@quorate/feed/nats';
@@ -176,13 +176,13 @@ export class Member {
       machine,
       { roleChanged: (status) => this.#roleChanged(status), applied: () => feed.schedule() },
     );
-    const engine = new AccessEngine();
+    const access = memberAccess();
     const handler = new RequestHandler(replica, {
       authorize: (token, need) => authorize(secrets.adminTokenHash, token, need),
-      decide: (state, check) => engine.decide(accessSnapshot(state), check),
+      decide: (state, check) => access.decide(state, check),
       validateAccessChange: (state, operation) => {
-        const verdict = validateAccessChange(accessSnapshot(state), operation);
-        return verdict.ok ? null : failure(verdict.code, `${verdict.message}.`);
+        const fault = access.changeFault(state, operation);
+        return fault === null ? null : failure(fault.code, fault.message);
       },
       feedKey: secrets.feedKey,
     });

@@ -1,0 +1,33 @@
+import { checkAccessFences } from './access-fence-checker.js';
+import { checkCacheContent } from './cache-content-checker.js';
+import { checkDecisions } from './decision-checker.js';
+import { checkExactlyOnce } from './exactly-once-checker.js';
+import { checkKeyLinearizability } from './key-linearizability-checker.js';
+import { checkLinearizability } from './linearizability-checker.js';
+import { checkLostWrites } from './lost-write-checker.js';
+import { checkOutcomes } from './outcome-checker.js';
+import { checkPhantomWrites } from './phantom-write-checker.js';
+import { checkSessions } from './session-checker.js';
+import { checkStaleness } from './staleness-checker.js';
+import type { Story } from './story.js';
+import { checkNoStrictCacheReads } from './strict-cache-checker.js';
+
+/** What can only be judged from the whole story: one file and one line for each. */
+const CHECKS: readonly ((story: Story) => void)[] = [
+  checkPhantomWrites,
+  checkExactlyOnce,
+  checkOutcomes,
+  checkLostWrites,
+  checkLinearizability,
+  checkKeyLinearizability,
+  checkNoStrictCacheReads,
+  checkCacheContent,
+  checkStaleness,
+  checkSessions,
+  checkAccessFences,
+  checkDecisions,
+];
+
+export function judge(story: Story): void {
+  for (const check of CHECKS) check(story);
+}

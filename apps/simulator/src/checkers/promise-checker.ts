@@ -1,0 +1,38 @@
+import type { Message } from '@quorate/raft';
+import type { World } from '../world.js';
+import type { DurableLogs } from './durable-logs.js';
+import type { RunningChecker } from './member-view.js';
+
+/**
+ * No promise before it is durable (Raft, figure 2: "updated on stable storage before responding"; P11, P12):
+ * a member that speaks in a term has that term on disk, one that grants a vote has the vote, one that
+ * acknowledges entries has them all.
+ */
+export class PromiseChecker implements RunningChecker {
+  readonly #world: World;
+  readonly #logs: DurableLogs;
+
+  constructor(world: World, logs: DurableLogs) {
+    this.#world = world;
+    this.#logs = logs;
+  }
+
+  sent(from: number, message: Message): void {
+    // A pre-vote promises nothing, and names a term that nobody is in yet.
+    if (message.type === 'preVoteRequest' || message.type === 'preVoteResponse') return;
+    const { term, vote, terms } = this.#logs.of(from);
+    if (message.term > term) {
+      this.#broken(from, `sent ${message.type} in term ${message.term} when term ${term} was on its disk`);
+    }
+    if (message.type === 'voteResponse' && message.granted && message.term === term && vote !== message.to) {
+      this.#broken(from, `granted ${message.to} its vote of term ${term}; on its disk it was for ${vote}`);
+    }
+    if (message.type === 'appendResponse' && message.accepted && message.matchIndex > terms.length) {
+      this.#broken(from, `acknowledged entry ${message.matchIndex} with ${terms.length} entries on its disk`);
+    }
+  }
+
+  #broken(member: number, what: string): never {
+    return this.#world.violation('durable before promised', `member ${member} ${what}`);
+  }
+}

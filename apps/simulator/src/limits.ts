@@ -1,0 +1,59 @@
+import type { StateMachineOptions } from '@quorate/kv';
+import type { ReplicaConfig } from '@quorate/replica';
+import type { SeededRandom } from './random.js';
+
+/**
+ * Bounds on what a member keeps for others. Small in many worlds: a bound that is never reached proves
+ * nothing.
+ */
+export interface MemberLimits {
+  readonly waitingMax: number;
+  readonly raft: Required<NonNullable<ReplicaConfig['raft']>>;
+}
+
+export const DEFAULT_LIMITS: MemberLimits = {
+  waitingMax: 16_384,
+  raft: {
+    appendBytesMax: 512 * 1024,
+    inflightMessagesMax: 64,
+    inflightBytesMax: 8 * 1024 * 1024,
+    uncommittedBytesMax: 64 * 1024 * 1024,
+    applyBytesMax: 4 * 1024 * 1024,
+    readsWaitingMax: 65_536,
+  },
+};
+
+export function drawLimits(random: SeededRandom): MemberLimits {
+  const few = (low: number, high: number, usual: number): number =>
+    random.chance(0.25) ? Math.floor(random.between(low, high)) : usual;
+  const { raft, waitingMax } = DEFAULT_LIMITS;
+  return {
+    waitingMax: few(2, 12, waitingMax),
+    raft: {
+      appendBytesMax: few(1, 1_000, raft.appendBytesMax),
+      inflightMessagesMax: few(1, 6, raft.inflightMessagesMax),
+      inflightBytesMax: few(1, 2_000, raft.inflightBytesMax),
+      uncommittedBytesMax: few(500, 4_000, raft.uncommittedBytesMax),
+      applyBytesMax: few(1, 1_000, raft.applyBytesMax),
+      readsWaitingMax: few(2, 12, raft.readsWaitingMax),
+    },
+  };
+}
+
+/** Bounds of the state machine that every member must share, besides those that the swarm draws. */
+export function drawStateLimits(random: SeededRandom): StateMachineOptions {
+  return {
+    ...(random.chance(0.3) ? { retainedBytesMax: 500 + random.below(5_000) } : {}),
+  };
+}
+
+/** What the state machine is bounded by where an option says nothing. */
+export const STATE_LIMITS: Required<StateMachineOptions> = {
+  retainedChangesMin: 100_000,
+  retainedMs: 600_000,
+  retainedBytesMax: 256 * 1024 * 1024,
+  registrationsMax: 10_000,
+  answersPerClientMax: 1_024,
+  idempotencyKeysMax: 100_000,
+  namespacesMax: 10_000,
+};

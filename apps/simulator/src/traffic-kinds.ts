@@ -1,0 +1,81 @@
+import { ACCESS_NAMESPACE } from '@quorate/kv';
+import { checkOf, drawCheck, drawPersonChange, drawPolicyChange, type AccessChange } from './access-world.js';
+import { COUNTER_KEY, STRICT_NAMESPACE, countOf, type CounterValue, type TrafficUser } from './traffic.js';
+
+/**
+ * Something that users do, now and then. A new feature brings its own: one line in the table, and a file if
+ * it needs one.
+ */
+export interface TrafficKind {
+  readonly name: string;
+  /** How often, against the weights of the others. */
+  readonly weight: number;
+  /** One go of it. `done` is called once, when the last answer is there. */
+  run(user: TrafficUser, done: () => void): void;
+}
+
+export const ENTRY_TRAFFIC: readonly TrafficKind[] = [
+  { name: 'get', weight: 35, run: (user, done) => user.get(user.anyNamespace(), user.anyKey(), done) },
+  {
+    name: 'put',
+    weight: 25,
+    run: (user, done) => user.put(user.anyNamespace(), user.anyKey(), undefined, done),
+  },
+  {
+    name: 'delete',
+    weight: 10,
+    run: (user, done) => user.delete(user.anyNamespace(), user.anyKey(), undefined, done),
+  },
+  { name: 'compare and set', weight: 15, run: compareAndSet },
+  { name: 'increment', weight: 15, run: increment },
+];
+
+/**
+ * Grants and revocations by operators, and questions of everybody. A question takes long: Cedar parses for
+ * each member anew.
+ */
+export const ACCESS_TRAFFIC: readonly TrafficKind[] = [
+  { name: 'check', weight: 8, run: (user, done) => user.check(drawCheck(user.random), done) },
+  {
+    name: 'change a person',
+    weight: 4,
+    run: (user, done) => changeAccess(user, drawPersonChange(user.random, user.freshName()), done),
+  },
+  {
+    name: 'change a policy',
+    weight: 1,
+    run: (user, done) => changeAccess(user, drawPolicyChange(user.random, user.freshName()), done),
+  },
+];
+
+function compareAndSet(user: TrafficUser, done: () => void): void {
+  const [namespace, key] = [user.anyNamespace(), user.anyKey()];
+  user.get(namespace, key, ({ seen }) => {
+    if (seen === null) return done();
+    if (seen.entryRevision !== null && user.random.chance(0.2)) {
+      return user.delete(namespace, key, seen.entryRevision, done);
+    }
+    user.put(namespace, key, seen.entryRevision, done);
+  });
+}
+
+function increment(user: TrafficUser, done: () => void): void {
+  user.get(STRICT_NAMESPACE, COUNTER_KEY, ({ seen }) => {
+    if (seen === null) return done();
+    const count = countOf(seen.value ?? null) + 1;
+    const value = JSON.stringify({ count, by: user.freshName() } satisfies CounterValue);
+    user.put(STRICT_NAMESPACE, COUNTER_KEY, seen.entryRevision, done, value);
+  });
+}
+
+/** After the change its author tries the door: a right that was taken away must not open it any more. */
+function changeAccess(user: TrafficUser, change: AccessChange, done: () => void): void {
+  const { key, value } = change;
+  const tryTheDoor = (): void => user.check(checkOf(change, user.random), done);
+  const write = (expected: number | null | undefined): void => {
+    if (value !== null) user.put(ACCESS_NAMESPACE, key, expected, tryTheDoor, value);
+    else user.delete(ACCESS_NAMESPACE, key, expected ?? undefined, tryTheDoor);
+  };
+  if (user.random.chance(0.5)) return write(undefined);
+  user.get(ACCESS_NAMESPACE, key, ({ seen }) => (seen === null ? done() : write(seen.entryRevision)));
+}
