@@ -99,6 +99,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: RAFT,
     find: 'this.#messagesAfterSync.push(this.#appendRefusal(message.from, logIndex(0)));\n        return;',
     replace: 'return;',
+    finder: 'directed scenarios',
   },
   // --- replication
   {
@@ -268,6 +269,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: RAFT,
     find: 'if (this.#storageStalled && this.#peers.length > 0) {',
     replace: 'if (this.#storageStalled && this.#peers.length > 99) {',
+    finder: 'directed scenarios',
   },
   {
     id: 'M28',
@@ -492,6 +494,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'libs/kv/src/retained-changes.ts',
     find: '      this.#floor = oldest.revision;\n',
     replace: '',
+    finder: 'directed scenarios',
   },
   // --- the cache
   {
@@ -609,6 +612,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: STORE_CLIENT,
     find: 'if (call.mayHaveHappened) {',
     replace: 'if (call.attempt < 0) {',
+    finder: 'directed scenarios',
   },
   {
     id: 'M68',
@@ -651,5 +655,99 @@ export const MUTATIONS: readonly Mutation[] = [
     file: STATE_MACHINE,
     find: "return this.#namespaces.record(namespace)?.kind === 'cached';",
     replace: 'return this.#namespaces.record(namespace) !== undefined;',
+  },
+  // --- what only shows when several things happen in one turn, at a shutdown, or long after
+  {
+    id: 'M73',
+    bug: 'the vote is looked up in what was last handed to storage',
+    rule: 'P11',
+    file: RAFT,
+    find: 'const free = this.#vote === message.from || (this.#vote === null && this.#leader === null);',
+    replace:
+      'const vote = this.#handedHardState.term === this.#term ? this.#handedHardState.vote : null;\n    const free = vote === message.from || (vote === null && this.#leader === null);',
+  },
+  {
+    id: 'M74',
+    bug: 'a member that is shut down calls what it had proposed surely not done',
+    rule: 'P39',
+    file: REPLICA,
+    find: '    this.#failProposals();\n    for (const read of this.#takeReads())',
+    replace:
+      "    for (const { callback } of this.#proposals.values()) callback(failure('NOT_LEADER', undefined, { leader: null }));\n    this.#proposals.clear();\n    for (const read of this.#takeReads())",
+  },
+  {
+    id: 'M75',
+    bug: 'a round of reads outlives the leadership that began it',
+    rule: 'P3',
+    file: READ_ROUNDS,
+    find: '    this.#inFlight = null;\n    this.#collecting = [];\n    return ids;',
+    replace:
+      '    if (this.#inFlight !== null) this.#inFlight = { ...this.#inFlight, ids: [], number: this.#number + 1 };\n    this.#collecting = [];\n    return ids;',
+  },
+  {
+    id: 'M76',
+    bug: 'a client that could not register once never registers again',
+    rule: 'liveness',
+    file: STORE_CLIENT,
+    find: '      this.#registering = false;\n      if (response.type',
+    replace: "      if (response.type === 'registered') this.#registering = false;\n      if (response.type",
+  },
+  {
+    id: 'M77',
+    bug: 'a cache that could not probe once never probes again',
+    rule: 'liveness',
+    file: CACHED_VIEW,
+    find: 'this.#probeOnWire = null;\n    // mark: a probe fails',
+    replace: '// mark: a probe fails',
+  },
+  // --- namespaces, lists, keys, own writes
+  {
+    id: 'M78',
+    bug: 'a gateway forgets what was written through it',
+    rule: 'C17',
+    file: CACHED_VIEW,
+    find: '        this.#ownWrite(event);',
+    replace: '',
+  },
+  {
+    id: 'M79',
+    bug: 'a namespace is called missing before that is proven',
+    rule: 'R1',
+    file: REQUESTS,
+    find: "    // From the barrier's confirmation to the answer there is no await: one snapshot, for free.",
+    replace:
+      "    if ('namespace' in request && this.#replica.machine.namespace(request.namespace) === undefined) { return respond(failure('NAMESPACE_NOT_FOUND', undefined, { head: this.#replica.machine.head })); }",
+  },
+  {
+    id: 'M80',
+    bug: 'the entries of a deleted namespace stay in the cache',
+    rule: 'R7',
+    file: CACHED_VIEW,
+    find: '    this.#entries.dropNamespace(record.name);',
+    replace: '',
+  },
+  {
+    id: 'M81',
+    bug: 'what was asked of a namespace before it was deleted is believed afterwards',
+    rule: 'R2',
+    file: CACHED_VIEW,
+    find: 'if (fill.namespace !== record.name) continue;',
+    replace: 'if (fill.namespace !== record.name || fill.askedMs >= 0) continue;',
+  },
+  {
+    id: 'M82',
+    bug: 'an idempotency key answers another request than its own',
+    rule: 'K18',
+    file: 'libs/kv/src/idempotency.ts',
+    find: "    if (!bytesEqual(kept.row.fingerprint, stamp.fingerprint)) return { type: 'reused' };",
+    replace: '',
+  },
+  {
+    id: 'M83',
+    bug: 'a list is answered from what the member remembers',
+    rule: 'R1',
+    file: REQUESTS,
+    find: "    // From the barrier's confirmation to the answer there is no await: one snapshot, for free.",
+    replace: "    if (request.type === 'list') return respond(this.#answer(request));",
   },
 ];

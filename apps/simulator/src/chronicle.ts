@@ -1,4 +1,10 @@
-import { StateMachine, decodeCommand, type Operation, type StateMachineOptions } from '@quorate/kv';
+import {
+  ACCESS_NAMESPACE,
+  StateMachine,
+  decodeCommand,
+  type Operation,
+  type StateMachineOptions,
+} from '@quorate/kv';
 import type { CommittedEntry } from './checkers/member-view.js';
 import { decodeText } from './text.js';
 
@@ -58,7 +64,7 @@ export class Chronicle {
     append(this.#byNamespace, namespace, write);
   }
 
-  /** All writes of one key, in order. */
+  /** All writes of one key, in order; of the empty key, all creations and deletions of the namespace. */
   writesOf(namespace: string, key: string): readonly ChronicleWrite[] {
     return this.#byKey.get(`${namespace}/${key}`) ?? [];
   }
@@ -68,9 +74,38 @@ export class Chronicle {
     return this.#byNamespace.get(namespace) ?? [];
   }
 
-  /** The latest write of the key at or below `revision`; null: the key was never written before. */
+  /**
+   * The latest write of the key at or below `revision`, or that of its namespace's record if that came later:
+   * a namespace that is deleted takes its keys along. Null: the key was never written before.
+   */
   latest(namespace: string, key: string, revision: number): ChronicleWrite | null {
-    return this.writesOf(namespace, key).findLast((write) => write.revision <= revision) ?? null;
+    const write = latestIn(this.writesOf(namespace, key), revision);
+    const record = latestIn(this.writesOf(namespace, ''), revision);
+    return write !== null && record !== null && record.revision > write.revision ? record : write;
+  }
+
+  /** The put that made the entry what it is at `revision`; null: there is none. */
+  entry(namespace: string, key: string, revision: number): ChronicleWrite | null {
+    const latest = this.latest(namespace, key, revision);
+    return latest?.type === 'put' ? latest : null;
+  }
+
+  /** Is the namespace there at `revision`? */
+  exists(namespace: string, revision: number): boolean {
+    if (namespace === ACCESS_NAMESPACE) return true;
+    return latestIn(this.writesOf(namespace, ''), revision)?.type === 'createNamespace';
+  }
+
+  /** The puts that make up the namespace at `revision`: one for each entry, in no order. */
+  entriesAt(namespace: string, revision: number): ChronicleWrite[] {
+    const entries = new Map<string, ChronicleWrite>();
+    for (const write of this.writesIn(namespace)) {
+      if (write.revision > revision) break;
+      if (write.type === 'put') entries.set(write.key, write);
+      else if (write.type === 'delete') entries.delete(write.key);
+      else entries.clear();
+    }
+    return [...entries.values()];
   }
 
   /** The newest revision of a namespace at or below `revision`, 0 if there is none. */
@@ -82,15 +117,27 @@ export class Chronicle {
    * The newest revision of a namespace that had been committed before `atMs`, true time; 0 if there is none.
    */
   newestCommittedBefore(namespace: string, atMs: number): number {
-    const writes = this.writesIn(namespace);
-    let [low, high] = [0, writes.length];
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if ((writes[middle]?.committedMs ?? Infinity) < atMs) low = middle + 1;
-      else high = middle;
-    }
-    return writes[low - 1]?.revision ?? 0;
+    return newestBefore(this.writesIn(namespace), atMs);
   }
+
+  /** The head that had been committed before `atMs`, true time. */
+  headBefore(atMs: number): number {
+    return newestBefore(this.writes, atMs);
+  }
+}
+
+function newestBefore(writes: readonly ChronicleWrite[], atMs: number): number {
+  let [low, high] = [0, writes.length];
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((writes[middle]?.committedMs ?? Infinity) < atMs) low = middle + 1;
+    else high = middle;
+  }
+  return writes[low - 1]?.revision ?? 0;
+}
+
+function latestIn(writes: readonly ChronicleWrite[], revision: number): ChronicleWrite | null {
+  return writes.findLast((write) => write.revision <= revision) ?? null;
 }
 
 function append(lists: Map<string, ChronicleWrite[]>, name: string, write: ChronicleWrite): void {

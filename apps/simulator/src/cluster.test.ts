@@ -51,6 +51,7 @@ const MARKS_OF_WORLDS = [
   'a log that could not be read was refused',
   'a member ended itself after a disk fault',
   'a follower was told that its leader is gone',
+  'a member was shut down in order',
   'a disk had lied about the last writes: its member stays away',
   'the power went in the middle of a disk operation',
   'the end of the feed was lost',

@@ -21,6 +21,9 @@ export interface ClusterOptions {
   readonly segmentBytesMax: number;
   readonly stateMachine: StateMachineOptions;
   readonly electionTimeoutTicks: number;
+  readonly turnMeanMs: number;
+  /** Members say nothing over a link that they believe closed, and take their time to open it again. */
+  readonly linksAreRedialled: boolean;
   readonly limits: MemberLimits;
   readonly checkers: Checkers;
   readonly drawClock: () => HostClock;
@@ -35,6 +38,7 @@ export class Cluster {
   readonly #network: SimulatedNetwork;
   readonly #wire: Wire;
   readonly #links: LinkWatch;
+  readonly #linksAreRedialled: boolean;
   /** By route: what to do with each unanswered request when its connection ends. */
   readonly #outstanding = new Map<string, Set<() => void>>();
   /** Set by the feed: the leader's publisher lives with its member. */
@@ -45,7 +49,8 @@ export class Cluster {
     this.#world = world;
     this.#network = network;
     this.#wire = new Wire(world.random.fork());
-    this.#links = new LinkWatch(world);
+    this.#links = new LinkWatch(world, options.linksAreRedialled);
+    this.#linksAreRedialled = options.linksAreRedialled;
     const memberIds = Array.from({ length: options.memberCount }, (_, index) => memberId(index + 1));
     this.members = memberIds.map(
       (id) =>
@@ -91,6 +96,7 @@ export class Cluster {
     const from = this.member(message.from);
     const to = this.member(message.to);
     if (!this.#handshakeHolds(from) || !this.#handshakeHolds(to)) return;
+    if (this.#linksAreRedialled && !this.#look(from, to).reachable) return;
     const sender = from.incarnation;
     const arrives = this.#wire.message(message);
     const deliver = (): void => {
@@ -105,18 +111,19 @@ export class Cluster {
     return this.members
       .filter((peer) => peer.id !== self)
       .map((peer) => {
-        const reachable =
-          peer.host.isRunning &&
-          !this.#network.isCut(from.host.name, peer.host.name) &&
-          !this.#network.isCut(peer.host.name, from.host.name) &&
-          peer.wiped === from.wiped;
-        const seen = this.#links.look(`${self}>${peer.id}`, { reachable, refused: !peer.host.isUp });
-        return {
-          id: peer.id,
-          reachable: seen.reachable,
-          sinceMs: Math.floor(this.#world.nowMs - seen.sinceMs),
-        };
+        const { reachable, sinceMs } = this.#look(from, peer);
+        return { id: peer.id, reachable, sinceMs: Math.floor(this.#world.nowMs - sinceMs) };
       });
+  }
+
+  /** What a member believes of its link to a peer. */
+  #look(from: SimulatedMember, peer: SimulatedMember): ReturnType<LinkWatch['look']> {
+    const reachable =
+      peer.host.isRunning &&
+      !this.#network.isCut(from.host.name, peer.host.name) &&
+      !this.#network.isCut(peer.host.name, from.host.name) &&
+      peer.wiped === from.wiped;
+    return this.#links.look(`${from.id}>${peer.id}`, { reachable, refused: !peer.host.isUp });
   }
 
   /**
@@ -139,8 +146,10 @@ export class Cluster {
       return;
     }
     let answered = false;
+    const { process } = from;
     const settle = (then: () => void): void => {
-      if (answered) return;
+      // What a dead process had asked is nothing to the one after it.
+      if (answered || from.process !== process) return;
       answered = true;
       cancelDeadline();
       underWay.delete(reset);

@@ -22,6 +22,7 @@ const DECIDED = new Set([
   'NAMESPACE_NOT_FOUND',
   'NAMESPACE_KIND_CONFLICT',
   'ACCESS_CHANGED',
+  'IDEMPOTENCY_KEY_REUSED',
   'INVALID_REQUEST',
   'INVALID_POLICY',
   'INVALID_ENTITY',
@@ -89,6 +90,16 @@ export class DirectClient implements StoreAccess {
   get(namespace: string, key: string, deadlineMs: number, callback: (response: StoreResponse) => void): void {
     const endsMs = this.#host.monotonicMs() + deadlineMs;
     this.#ask({ type: 'get', token: ADMIN_TOKEN, namespace, key }, endsMs, callback);
+  }
+
+  list(
+    namespace: string,
+    options: { readonly prefix: string; readonly limit: number },
+    deadlineMs: number,
+    callback: (response: StoreResponse) => void,
+  ): void {
+    const endsMs = this.#host.monotonicMs() + deadlineMs;
+    this.#ask({ type: 'list', token: ADMIN_TOKEN, namespace, ...options }, endsMs, callback);
   }
 
   check(check: CheckRequest, deadlineMs: number, callback: (response: StoreResponse) => void): void {

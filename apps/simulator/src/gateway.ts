@@ -8,8 +8,11 @@ import { CLUSTER_ID } from './member.js';
 import { connectStoreClient } from './sdk-client.js';
 import type { SimulatedFeed } from './simulated-feed.js';
 import { decodeText } from './text.js';
-import { CACHED_NAMESPACE, STRICT_NAMESPACE } from './traffic.js';
+import { CACHED_NAMESPACE, PASSING_NAMESPACE, STRICT_NAMESPACE } from './namespaces.js';
 import type { World } from './world.js';
+
+/** Room for one entry, for two, and for all: what is not held must be asked for again. */
+const CACHE_BYTES_MAX = [300, 700, 1_000_000] as const;
 
 /** One read through a gateway's cache, and what came of it. */
 export interface CacheReadRecord {
@@ -19,6 +22,10 @@ export interface CacheReadRecord {
   readonly key: string;
   readonly level: CacheReadLevel;
   readonly minRevision: number | null;
+  /** Of the newest write of the key, or of its namespace, that this process had acknowledged before; 0: none. */
+  readonly ownRevision: number;
+  /** What the view had applied before the read; null: it was not synced. */
+  readonly watermark: number | null;
   readonly invokedMs: number;
   readonly answeredMs: number;
   /** Of the gateway's clocks, on average since the moment that the staleness names: a bound measured by a slow clock is short by that factor. */
@@ -41,18 +48,27 @@ export class SimulatedGateway {
   #driver: CachedViewDriver | null = null;
   #client: StoreClient | null = null;
   #reading = false;
+  /** The newest write that went through this process: by namespace, and by namespace and key. */
+  readonly #ownRevisions = new Map<string, number>();
+  readonly #recentRevision: () => number | null;
 
   constructor(
     world: World,
     cluster: Cluster,
     feed: SimulatedFeed,
     host: Host,
-    options: { readonly keyCount: number; readonly memory: BoundedMemoryChecker },
+    options: {
+      readonly keyCount: number;
+      readonly memory: BoundedMemoryChecker;
+      /** Of a write that was acknowledged a moment ago, by whichever way it went; null: none yet. */
+      readonly recentRevision: () => number | null;
+    },
   ) {
     this.#world = world;
     this.#cluster = cluster;
     this.#keyCount = options.keyCount;
     this.#memory = options.memory;
+    this.#recentRevision = options.recentRevision;
     this.host = host;
     feed.subscribe(host, (bytes) => this.#driver?.receiveFeed(bytes));
   }
@@ -64,7 +80,7 @@ export class SimulatedGateway {
   start(): void {
     this.host.boot();
     this.#client = connectStoreClient(this.#cluster, this.host, 'gateway');
-    this.#bytesMax = this.host.random.pick([2_000, 1_000_000]);
+    this.#bytesMax = this.host.random.pick(CACHE_BYTES_MAX);
     this.#driver = new CachedViewDriver({
       source: this.#client,
       clock: this.host,
@@ -84,6 +100,25 @@ export class SimulatedGateway {
     this.host.kill();
     this.#driver = null;
     this.#client = null;
+    this.#ownRevisions.clear();
+  }
+
+  /**
+   * A write was acknowledged, as if it had gone through this gateway: from now on its reads have it. Who wrote
+   * looks at once. `key` empty: of the namespace itself.
+   */
+  ownWrite(namespace: string, key: string, at: number): void {
+    if (this.#driver === null) return;
+    this.#driver.ownWrite(namespace, key === '' ? null : key, revision(at));
+    const name = `${namespace}/${key}`;
+    this.#ownRevisions.set(name, Math.max(at, this.#ownRevisions.get(name) ?? 0));
+    const read = key === '' ? this.#anyKey() : key;
+    if (this.#reading) this.read(namespace, read, this.#level());
+  }
+
+  #ownRevision(namespace: string, key: string): number {
+    const ofNamespace = this.#ownRevisions.get(`${namespace}/`) ?? 0;
+    return Math.max(ofNamespace, this.#ownRevisions.get(`${namespace}/${key}`) ?? 0);
   }
 
   startReading(): void {
@@ -98,12 +133,29 @@ export class SimulatedGateway {
     const { random } = this.host;
     this.host.setTimer(random.exponential(40), () => {
       if (!this.#reading) return;
-      const namespace = random.chance(0.9) ? CACHED_NAMESPACE : STRICT_NAMESPACE;
-      const known = this.#driver?.watermark ?? null;
-      const minRevision = random.chance(0.1) && known !== null ? revision(known + random.below(3)) : null;
-      this.read(namespace, `key-${random.below(this.#keyCount)}`, this.#level(), minRevision);
+      this.read(this.#anyNamespace(), this.#anyKey(), this.#level(), this.#anyMinRevision());
       this.#next();
     });
+  }
+
+  #anyNamespace(): string {
+    const { random } = this.host;
+    if (random.chance(0.6)) return CACHED_NAMESPACE;
+    return random.chance(0.75) ? PASSING_NAMESPACE : STRICT_NAMESPACE;
+  }
+
+  #anyKey(): string {
+    return `key-${this.host.random.below(this.#keyCount)}`;
+  }
+
+  /** What a session brings along: nothing, what this view is about to reach, or what another way has just led to. */
+  #anyMinRevision(): Revision | null {
+    const { random } = this.host;
+    const dice = random.below(10);
+    if (dice >= 2) return null;
+    if (dice === 0) return asRevision(this.#recentRevision());
+    const known = this.#driver?.watermark ?? null;
+    return known === null ? null : revision(known + random.below(3));
   }
 
   #level(): CacheReadLevel {
@@ -126,6 +178,8 @@ export class SimulatedGateway {
     const invokedMs = this.#world.nowMs;
     const bytesMax = this.#bytesMax;
     const { process, name } = this.host;
+    const { watermark } = driver;
+    const ownRevision = this.#ownRevision(namespace, key);
     driver.read(
       namespace,
       key,
@@ -143,6 +197,8 @@ export class SimulatedGateway {
           key,
           level,
           minRevision,
+          ownRevision,
+          watermark,
           invokedMs,
           answeredMs,
           clockRate,
@@ -159,13 +215,18 @@ export class SimulatedGateway {
   }
 }
 
+function asRevision(value: number | null): Revision | null {
+  return value === null ? null : revision(value);
+}
+
 export function describeRead(read: CacheReadRecord): string {
-  const { gateway, namespace, key, level, minRevision, outcome, value } = read;
+  const { gateway, namespace, key, level, minRevision, ownRevision, outcome, value } = read;
   const atLeast = minRevision === null ? '' : ` at least ${minRevision}`;
+  const own = ownRevision === 0 ? '' : ` (its own write is ${ownRevision})`;
   let told: string = outcome.type;
   if (outcome.type === 'refused') told = outcome.code;
   if (outcome.type === 'hit') {
     told = `${value ?? 'nothing'} of ${outcome.entry?.revision ?? '-'} at ${outcome.revision}, staleness ${outcome.stalenessMs} ms`;
   }
-  return `${gateway} reads ${namespace}/${key} ${level.type}${atLeast}: ${told}`;
+  return `${gateway} reads ${namespace}/${key} ${level.type}${atLeast}${own}: ${told}`;
 }

@@ -7,7 +7,7 @@ import {
 } from './graphs.js';
 import { begin } from './scenarios.js';
 import type { Simulation } from './simulation.js';
-import { STRICT_NAMESPACE } from './traffic.js';
+import { STRICT_NAMESPACE } from './namespaces.js';
 
 /** In a graph with a fully connected majority a write that is asked for again and again succeeds within this simulated time. */
 export const LIVE_WITHIN_MS = 15_000;

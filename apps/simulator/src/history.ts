@@ -1,5 +1,6 @@
 import type { CheckRequest } from '@quorate/api';
 import type { HistoryOperation } from '@quorate/linearizability';
+import { PASSING_NAMESPACE } from './namespaces.js';
 import type { World } from './world.js';
 
 export type OperationOutcome = 'open' | 'done' | 'none' | 'unknown';
@@ -8,13 +9,18 @@ export type OperationOutcome = 'open' | 'done' | 'none' | 'unknown';
 export interface ClientOperation {
   readonly id: number;
   readonly client: string;
-  readonly kind: 'put' | 'delete' | 'get';
+  readonly kind: 'put' | 'delete' | 'get' | 'createNamespace' | 'deleteNamespace';
   readonly namespace: string;
+  /** Empty: it is about the namespace itself. */
   readonly key: string;
   /** Of a put: unique in this world. */
   readonly value: string | null;
   /** Compare-and-set: the revision that the entry must have; null: it must not exist; undefined: no condition. */
   readonly expected: number | null | undefined;
+  /** Sent under the Idempotency-Key of another write, whose answer is known: it must be refused. */
+  readonly reusesKey: boolean;
+  /** Asks for a namespace that exists to be of the other kind: it must be refused. */
+  readonly changesKind: boolean;
   readonly invokedAt: number;
   readonly invokedMs: number;
   completedAt: number | null;
@@ -31,6 +37,32 @@ export interface ClientOperation {
     readonly entryRevision: number | null;
     readonly head: number;
   } | null;
+  /** What the answer said of the namespace itself: that it was there, or not, at that head. */
+  namespaceSeen: { readonly exists: boolean; readonly head: number } | null;
+}
+
+/** One question for the entries of a namespace, and what was said. */
+export interface ListRecord {
+  readonly client: string;
+  readonly namespace: string;
+  readonly prefix: string;
+  readonly limit: number;
+  readonly invokedMs: number;
+  /** Null: not answered yet. */
+  told:
+    | {
+        readonly type: 'listed';
+        readonly entries: readonly {
+          readonly key: string;
+          readonly value: string;
+          readonly revision: number;
+        }[];
+        readonly truncated: boolean;
+        readonly head: number;
+      }
+    /** `head`: of the state that refused, if one did. */
+    | { readonly type: 'refused'; readonly code: string; readonly head: number | null }
+    | null;
 }
 
 /** "May this principal do that?", and what was said. */
@@ -55,12 +87,16 @@ export interface DecisionRecord {
 export type Invocation = Pick<
   ClientOperation,
   'client' | 'kind' | 'namespace' | 'key' | 'value' | 'expected'
->;
+> &
+  Partial<Pick<ClientOperation, 'reusesKey' | 'changesKind'>>;
 
 /** All operations of all clients of one world. */
 export class History {
   readonly operations: ClientOperation[] = [];
   readonly decisions: DecisionRecord[] = [];
+  readonly lists: ListRecord[] = [];
+  /** Of the write that was acknowledged last: what a client may carry from one gateway to another. */
+  recentRevision: number | null = null;
   readonly #world: World;
 
   constructor(world: World) {
@@ -69,6 +105,8 @@ export class History {
 
   invoke(invocation: Invocation): ClientOperation {
     const operation: ClientOperation = {
+      reusesKey: false,
+      changesKind: false,
       ...invocation,
       id: this.operations.length + 1,
       invokedAt: this.#world.nextObservation(),
@@ -80,6 +118,7 @@ export class History {
       revision: null,
       created: null,
       seen: null,
+      namespaceSeen: null,
     };
     this.operations.push(operation);
     this.#world.tell(`${operation.client} asks: ${describeOperation(operation)}`);
@@ -93,6 +132,7 @@ export class History {
     Object.assign(operation, result);
     operation.completedAt = this.#world.nextObservation();
     operation.completedMs = this.#world.nowMs;
+    this.recentRevision = operation.revision ?? this.recentRevision;
     this.#world.tell(`${operation.client} is told: ${describeOperation(operation)}`);
   }
 
@@ -107,9 +147,26 @@ export class History {
     this.#world.tell(describeDecision(record));
   }
 
-  /** In the words of the linearizability checker. `revisionOf` resolves open writes from the log, if it is known. */
+  list(asked: Pick<ListRecord, 'client' | 'namespace' | 'prefix' | 'limit'>): ListRecord {
+    const record: ListRecord = { ...asked, invokedMs: this.#world.nowMs, told: null };
+    this.lists.push(record);
+    return record;
+  }
+
+  listed(record: ListRecord, told: ListRecord['told']): void {
+    record.told = told;
+    this.#world.tell(describeList(record));
+  }
+
+  /**
+   * In the words of the linearizability checker. `revisionOf` resolves open writes from the log, if it is
+   * known. Without the namespace that comes and goes: with it go its entries, which no write of theirs tells;
+   * see `checkSnapshotReads`.
+   */
   toCheck(revisionOf: (operation: ClientOperation) => number | null): HistoryOperation[] {
-    return this.operations.flatMap((operation) => toCheck(operation, revisionOf));
+    return this.operations
+      .filter(({ namespace, key }) => namespace !== PASSING_NAMESPACE && key !== '')
+      .flatMap((operation) => toCheck(operation, revisionOf));
   }
 }
 
@@ -153,16 +210,29 @@ export function describeDecision({ client, check, told }: DecisionRecord): strin
   return `${asked}: ${allowed ? 'yes' : 'no'} at access revision ${revision}, head ${head} (${reason})`;
 }
 
+export function describeList({ client, namespace, prefix, limit, told }: ListRecord): string {
+  const asked = `${client} lists ${namespace}/${prefix}*, ${limit} at most`;
+  if (told === null) return asked;
+  if (told.type === 'refused') return `${asked}: ${told.code}`;
+  const entries = told.entries.map(({ key, value, revision }) => `${key} = ${value} of ${revision}`);
+  return `${asked}: ${entries.join(', ') || 'nothing'}${told.truncated ? ' and more' : ''} at head ${told.head}`;
+}
+
 export function describeOperation(operation: ClientOperation): string {
-  const { id, kind, namespace, key, value, expected, outcome, code, revision, seen } = operation;
+  const { id, kind, namespace, key, value, expected, outcome, code, revision, seen, namespaceSeen } =
+    operation;
   const condition =
     expected === undefined ? '' : expected === null ? ' if absent' : ` if at revision ${expected}`;
   const what = kind === 'put' ? `put ${value} into` : kind;
+  const hasKeyOf = operation.reusesKey ? ' under the key of another' : '';
+  const asKind = operation.changesKind ? ' as the other kind' : '';
   let told = '';
   if (outcome !== 'open') told = `: ${outcome}${code === null ? '' : ` (${code})`}`;
   if (revision !== null) told += ` at revision ${revision}`;
   if (seen !== null) {
     told += `, saw ${seen.entryRevision === null ? 'nothing' : `${seen.value ?? 'an entry'} of ${seen.entryRevision}`} at head ${seen.head}`;
   }
-  return `operation ${id}, ${what} ${namespace}/${key}${condition}${told}`;
+  if (namespaceSeen !== null)
+    told += `, ${namespaceSeen.exists ? 'there' : 'not there'} at head ${namespaceSeen.head}`;
+  return `operation ${id}, ${what} ${namespace}/${key}${condition}${asKind}${hasKeyOf}${told}`;
 }

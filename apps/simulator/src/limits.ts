@@ -44,6 +44,8 @@ export function drawLimits(random: SeededRandom): MemberLimits {
 export function drawStateLimits(random: SeededRandom): StateMachineOptions {
   return {
     ...(random.chance(0.3) ? { retainedBytesMax: 500 + random.below(5_000) } : {}),
+    // Fewer than a user has under way: some of them must wait for room.
+    ...(random.chance(0.3) ? { answersPerClientMax: 1 + random.below(4) } : {}),
   };
 }
 

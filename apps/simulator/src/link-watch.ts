@@ -4,6 +4,8 @@ import type { World } from './world.js';
 /** A link that went silent is noticed by missing heartbeats, one that came back by the next attempt to connect. */
 const NOTICES_SILENCE_MS: readonly [number, number] = [200, 1_500];
 const NOTICES_RETURN_MS: readonly [number, number] = [0, 300];
+/** With the pauses between attempts to connect. */
+const REDIALS_MS: readonly [number, number] = [0, 1_300];
 
 interface Observed {
   reachable: boolean;
@@ -21,8 +23,11 @@ export class LinkWatch {
   readonly #random: SeededRandom;
   readonly #links = new Map<string, Observed>();
 
-  constructor(world: World) {
+  readonly #returnMs: readonly [number, number];
+
+  constructor(world: World, redials: boolean) {
     this.#world = world;
+    this.#returnMs = redials ? REDIALS_MS : NOTICES_RETURN_MS;
     this.#random = world.random.fork();
   }
 
@@ -42,7 +47,7 @@ export class LinkWatch {
       observed.noticedAtMs = null;
       return observed;
     }
-    const [low, high] = truth.reachable ? NOTICES_RETURN_MS : NOTICES_SILENCE_MS;
+    const [low, high] = truth.reachable ? this.#returnMs : NOTICES_SILENCE_MS;
     observed.noticedAtMs ??= nowMs + this.#random.between(low, high);
     if (nowMs < observed.noticedAtMs && !truth.refused) return observed;
     observed.reachable = truth.reachable;

@@ -2,9 +2,10 @@ import { memberAccess } from '@quorate/access';
 import { failure, type PeerState } from '@quorate/api';
 import { StateMachine, type StateMachineOptions } from '@quorate/kv';
 import { memberId, type MemberId, type Message } from '@quorate/raft';
-import { Replica, RequestHandler, type RequestPolicies } from '@quorate/replica';
+import { ElapsedTicks, Replica, RequestHandler, TICK_MS, type RequestPolicies } from '@quorate/replica';
 import { WalDamagedError, formatWal, openWal, type Disk, type Wal } from '@quorate/wal';
 import { SimulatedDisk } from '@quorate/wal/testing';
+import { AttemptChecker } from './checkers/attempt-checker.js';
 import type { Checkers } from './checkers/checkers.js';
 import type { Host } from './host.js';
 import type { MemberLimits } from './limits.js';
@@ -13,10 +14,10 @@ import type { World } from './world.js';
 
 export const CLUSTER_ID = '00c0ffee00c0ffee';
 export const EPOCH = 1;
-export const TICK_MS = 100;
 export const ADMIN_TOKEN = 'simulated-admin-token';
 export const FEED_KEY = new Uint8Array(32).fill(7);
 const DIRECTORY = '/data';
+const SHUTDOWN_MS_MAX = 2_000;
 
 /** Thrown out of a disk operation: the machine stops in the middle of it. */
 class PowerCut extends Error {
@@ -68,6 +69,10 @@ export class SimulatedMember {
   /** The power went when nothing vouched for the lie yet: it cannot be found out, so this member never starts again. */
   #deceived = false;
   #onStopped: (() => void) | null = null;
+  #wal: Wal | null = null;
+  /** Of all its lives. */
+  readonly attempts: AttemptChecker;
+  readonly #turnMeanMs: number;
   readonly #world: World;
   readonly #checkers: Checkers;
   readonly #surroundings: Surroundings;
@@ -87,6 +92,8 @@ export class SimulatedMember {
       readonly segmentBytesMax: number;
       readonly stateMachine: StateMachineOptions;
       readonly electionTimeoutTicks: number;
+      /** How long an event loop takes to come round: all that arrives meanwhile shares one flush. */
+      readonly turnMeanMs: number;
       readonly limits: MemberLimits;
       readonly checkers: Checkers;
       readonly surroundings: Surroundings;
@@ -102,6 +109,8 @@ export class SimulatedMember {
     this.#segmentBytesMax = options.segmentBytesMax;
     this.#stateMachine = options.stateMachine;
     this.#electionTimeoutTicks = options.electionTimeoutTicks;
+    this.#turnMeanMs = options.turnMeanMs;
+    this.attempts = new AttemptChecker(world, this.id);
     this.#usualSyncMeanMs = options.syncMeanMs;
     this.#syncMeanMs = options.syncMeanMs;
     const diskRandom = host.random.fork();
@@ -142,10 +151,18 @@ export class SimulatedMember {
     const opened = this.#open(this.disk);
     if (opened === null) return;
     const { wal, recovered } = opened;
+    this.#wal = wal;
     if (recovered.tornBytes > 0) this.#world.mark('a torn tail was cut off');
     this.#world.tell(
       `member ${this.id} starts: term ${recovered.hardState.term}, ${recovered.entries.length} entries, commit ${recovered.hardState.commit}`,
     );
+    if (this.rotten && !this.wiped && this.#checkers.durableLogs.hasLost(this.id, recovered)) {
+      // The newest record, which nothing vouched for yet: no log can tell such damage from a torn write (FORMAT.md), and Raft does
+      // not survive a member that forgets what it promised.
+      this.#world.mark('a rotten record was taken for a torn one: its member stays away');
+      this.#deceived = true;
+      return this.host.kill();
+    }
     if (!this.wiped) this.#checkers.recovered(this.id, recovered, this.rotten);
     if (this.rotten) this.#world.mark('a member started in spite of a flipped bit');
     const machine = new StateMachine(this.#stateMachine);
@@ -163,7 +180,7 @@ export class SimulatedMember {
         send: (message) => this.#send(message),
         peers: () => this.#surroundings.peersOf(this.id),
         defer: (task) => {
-          this.host.post(0, task);
+          this.host.post(this.#turnMeanMs === 0 ? 0 : this.host.random.exponential(this.#turnMeanMs), task);
         },
         random: () => this.host.random.fraction(),
         wallClockMs: () => this.host.wallMs(),
@@ -178,8 +195,9 @@ export class SimulatedMember {
         applied: () => this.#surroundings.applied(this),
       },
     );
+    if (!this.wiped) this.attempts.watch(this.replica);
     this.handler = new RequestHandler(this.replica, requestPolicies());
-    this.#tickLater();
+    this.#tickLater(new ElapsedTicks(this.host.monotonicMs()));
   }
 
   #open(disk: Disk): ReturnType<typeof openWal> | null {
@@ -216,10 +234,11 @@ export class SimulatedMember {
     return wal;
   }
 
-  #tickLater(): void {
+  /** As the store's own ticker: what a frozen process missed is made up for, in part, when it goes on. */
+  #tickLater(elapsed: ElapsedTicks): void {
     this.host.setTimer(TICK_MS, () => {
-      this.replica?.tick();
-      this.#tickLater();
+      for (let due = elapsed.take(this.host.monotonicMs()); due > 0; due -= 1) this.replica?.tick();
+      this.#tickLater(elapsed);
     });
   }
 
@@ -231,7 +250,7 @@ export class SimulatedMember {
   #fatal(process: number, error: Error): void {
     const cut = error.cause instanceof PowerCut;
     if (cut) this.#world.mark('the power went in the middle of a disk operation');
-    if (!this.diskFaulty) {
+    if (!cut && !(this.diskFaulty && isDiskError(error.cause))) {
       this.#world.violation('no end without cause', `member ${this.id} ended itself: ${error.message}`);
     }
     if (!cut) this.#world.mark('a member ended itself after a disk fault');
@@ -264,10 +283,32 @@ export class SimulatedMember {
     };
   }
 
+  isShuttingDown = false;
+
+  /** SIGTERM: what waits is answered, the log is closed, the process ends; an operator who waits too long kills it. */
+  shutDown(): void {
+    const [replica, wal] = [this.replica, this.#wal];
+    if (replica === null || wal === null) return this.stop('process');
+    this.#world.mark('a member was shut down in order');
+    this.isShuttingDown = true;
+    const { process } = this.host;
+    const end = (): void => {
+      if (this.host.process === process && this.host.isUp) this.stop('process');
+    };
+    this.host.accept(() => {
+      replica.stop();
+      this.handler = null;
+      wal.close(() => this.#world.schedule(0, end));
+    });
+    this.#world.schedule(SHUTDOWN_MS_MAX, end);
+  }
+
   /** The process dies, and with `power` the page cache with it. */
   stop(what: 'process' | 'power'): void {
     this.host.kill();
+    this.isShuttingDown = false;
     this.replica = null;
+    this.#wal = null;
     this.handler = null;
     this.disk.onOperation = null;
     if (what === 'power' && this.#strayWrite?.isVouchedFor === false) {
@@ -315,4 +356,10 @@ export class SimulatedMember {
     this.wiped = true;
     this.#format();
   }
+}
+
+/** What an injected fault of a disk looks like to the process; anything else that ends it is a bug. */
+function isDiskError(cause: unknown): boolean {
+  const code = cause instanceof Error && 'code' in cause ? cause.code : null;
+  return code === 'EIO' || code === 'ENOSPC';
 }

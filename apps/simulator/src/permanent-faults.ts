@@ -50,7 +50,7 @@ export function runAgain(member: SimulatedMember): void {
   member.host.thaw();
   member.host.resume();
   member.disk.onOperation = null;
-  if (member.diskFaulty && member.host.isUp) member.stop('process');
+  if ((member.diskFaulty || member.isShuttingDown) && member.host.isUp) member.stop('process');
   if (!member.host.isUp) member.start();
 }
 

@@ -19,5 +19,7 @@ export const QUIET_SWARM: SwarmParameters = {
   syncMeanMs: 1,
   clockRateSpread: 0,
   electionTimeoutTicks: 10,
+  turnMeanMs: 0,
+  linksAreRedialled: false,
   faults: NO_FAULTS,
 };

@@ -1,13 +1,15 @@
 import type { StoreResponse } from '@quorate/api';
 import type { Operation } from '@quorate/kv';
 import type { ClientOperation } from './history.js';
+import type { Host } from './host.js';
 import type { SimulatedMember } from './member.js';
 import { bothWays } from './nemesis/context.js';
 import { QUIET_SWARM } from './quiet-swarm.js';
 import { SdkClient } from './sdk-client.js';
 import { Simulation } from './simulation.js';
 import type { SwarmParameters } from './swarm.js';
-import { CACHED_NAMESPACE, STRICT_NAMESPACE } from './traffic.js';
+import { CACHED_NAMESPACE, STRICT_NAMESPACE } from './namespaces.js';
+import { encodeText } from './text.js';
 import { World } from './world.js';
 
 export function begin(seed: number, swarm: Partial<SwarmParameters> = {}): Simulation {
@@ -454,6 +456,92 @@ function leaderHearsNoAnswers(): void {
   finish(simulation, 100);
 }
 
+/** P5: a member wins its pre-votes and is cut off as a candidate, with a term above that of the leader, who still leads. */
+function stuckWithAHigherTerm(): void {
+  const simulation = begin(40);
+  const { world, cluster, network } = simulation;
+  const leader = leaderOf(simulation);
+  const candidate = (): SimulatedMember | undefined =>
+    cluster.members.find(({ replica }) => replica?.raft.role === 'candidate');
+  cluster.peerGone(leader);
+  world.runUntil(world.nowMs + 2_000, () => candidate() !== undefined);
+  const stuck = candidate();
+  if (stuck === undefined) return world.violation('the scenario', 'nobody campaigns');
+  isolate(simulation, stuck);
+  pass(simulation, 1_000);
+  expectThat(simulation, leaderOf(simulation) === leader, 'the leader still leads');
+  network.mendAll();
+  pass(simulation, 5_000);
+  expectThat(simulation, stuck.replica?.raft.leader !== null, 'the member with the higher term is heard');
+  finish(simulation, 0);
+}
+
+/** P22: it could go on committing by its followers, and would never apply or answer. */
+function leaderWithAHungDisk(): void {
+  const simulation = begin(41);
+  const leader = leaderOf(simulation);
+  leader.diskFaulty = true;
+  leader.disk.hangSyncs = true;
+  startUsers(simulation);
+  pass(simulation, 6_000);
+  expectDone(simulation, putNow(simulation, 'key-0'));
+  expectThat(simulation, leaderOf(simulation) !== leader, 'another member leads');
+  finish(simulation, 20);
+}
+
+/**
+ * P15: a write is done and its answer lost; its client's registration is evicted, and with it the answer. Under a new registration the same
+ * write would be done again, over what others wrote since.
+ */
+function registrationLostUnderAWrite(): void {
+  const simulation = begin(42, { clientCount: 2, stateMachine: { registrationsMax: 2 } });
+  const { cluster, network, world } = simulation;
+  const [sender, other] = simulation.clientHosts;
+  const leader = leaderOf(simulation);
+  if (sender === undefined || other === undefined) return world.violation('the scenario', 'too few clients');
+  const put = (host: Host, key: string, tell: (response: StoreResponse) => void): SdkClient => {
+    const client = new SdkClient(cluster, host);
+    client.write(putOf(key, `by ${host.name}`), null, 2_000, tell);
+    return client;
+  };
+  const answers: string[] = [];
+  const note = (response: StoreResponse): void => {
+    answers.push(response.type === 'failed' ? response.code : response.type);
+  };
+  const client = put(sender, 'key-1', note);
+  pass(simulation, 1_000);
+  network.cut(leader.host.name, sender.name);
+  client.write(putOf('key-0', 'done, and not told'), null, 20_000, note);
+  pass(simulation, 500);
+  for (let count = 0; count < 3; count += 1) {
+    put(other, 'key-2', note);
+    pass(simulation, 500);
+  }
+  const since = putNow(simulation, 'key-0');
+  expectDone(simulation, since);
+  network.mendAll();
+  cluster.resetConnection(sender.name, leader.id);
+  pass(simulation, 20_000);
+  expectThat(
+    simulation,
+    answers.at(-1) === 'OUTCOME_UNKNOWN',
+    `the outcome is called unknown, not ${answers.at(-1)}`,
+  );
+  const seen = getNow(simulation, 'key-0')?.seen?.entryRevision;
+  expectThat(simulation, seen === since?.revision, 'what was put since is there');
+}
+
+function putOf(key: string, value: string): Operation {
+  return {
+    type: 'put',
+    namespace: STRICT_NAMESPACE,
+    key,
+    value: encodeText(JSON.stringify(value)),
+    condition: { type: 'none' },
+    ifNamespaceRevision: null,
+  };
+}
+
 /** Found by seed 2004: a follower that is cut off from its leader went on answering pulls, with nothing new, for ever. */
 function staleMemberNear(): void {
   for (let seed = 10; seed < 16; seed += 1) {
@@ -541,7 +629,8 @@ function staleMemberAtResync(): void {
     for (let index = 0; index < count; index += 1)
       expectDone(simulation, putNow(simulation, `key-${index % 3}`, CACHED_NAMESPACE));
   };
-  const read = (): void => gateway.read(CACHED_NAMESPACE, 'key-0', { type: 'eventual' });
+  // A key that nobody writes: for one that was, the gateway would wait until it has what it was told of.
+  const read = (): void => gateway.read(CACHED_NAMESPACE, 'untouched', { type: 'eventual' });
   pass(simulation, 1_000);
   isolate(simulation, stale);
   feed.down = true;
@@ -558,7 +647,6 @@ function staleMemberAtResync(): void {
   isolate(simulation, stale);
   const compacted = (): boolean => (gateway.driver?.counters.resyncs.compacted ?? 0) > 0;
   expectThat(simulation, world.runUntil(world.nowMs + 20_000, compacted), 'the cache has to begin anew');
-
   cutGatewayFrom([leader, fresh]);
   pass(simulation, 10_000);
   read();
@@ -589,6 +677,9 @@ export const SCENARIOS: Readonly<Record<string, () => void>> = {
     lateCopyOfARefusedRequest,
   'a leader that hears no answers steps down, and what it had proposed is called unknown':
     leaderHearsNoAnswers,
+  'a member with a higher term than the leader is heard': stuckWithAHigherTerm,
+  'a leader whose disk hangs is replaced': leaderWithAHungDisk,
+  'a write whose registration is gone is called unknown, and not done again': registrationLostUnderAWrite,
   'what was sent before a member was wiped does not reach the one formatted anew': messageFromBeforeTheWipe,
   'messages between members come twice and late': everythingTwice,
   'a cache that finds a stale member first leaves it for one that knows more': staleMemberNear,

@@ -37,6 +37,15 @@ export class SdkClient implements StoreAccess {
     this.#client.read({ type: 'get', token: ADMIN_TOKEN, namespace, key }, deadlineMs, callback);
   }
 
+  list(
+    namespace: string,
+    options: { readonly prefix: string; readonly limit: number },
+    deadlineMs: number,
+    callback: (response: StoreResponse) => void,
+  ): void {
+    this.#client.read({ type: 'list', token: ADMIN_TOKEN, namespace, ...options }, deadlineMs, callback);
+  }
+
   check(check: CheckRequest, deadlineMs: number, callback: (response: StoreResponse) => void): void {
     this.#client.read({ type: 'check', token: ADMIN_TOKEN, check }, deadlineMs, callback);
   }

@@ -15,6 +15,7 @@ import { History, describeOperation, type ClientOperation } from './history.js';
 import { Host, type HostClock } from './host.js';
 import { DEFAULT_LIMITS, drawLimits, drawStateLimits, type MemberLimits } from './limits.js';
 import type { SimulatedMember } from './member.js';
+import { CACHED_NAMESPACE, STRICT_NAMESPACE } from './namespaces.js';
 import { Nemesis } from './nemesis/nemesis.js';
 import { HEALTHY_NETWORK, SimulatedNetwork } from './network.js';
 import { SdkClient } from './sdk-client.js';
@@ -23,7 +24,7 @@ import { HEALTHY_FEED, SimulatedFeed } from './simulated-feed.js';
 import type { StoreAccess } from './store-access.js';
 import { drawSwarm, type SwarmParameters } from './swarm.js';
 import { ACCESS_TRAFFIC, ENTRY_TRAFFIC } from './traffic-kinds.js';
-import { CACHED_NAMESPACE, STRICT_NAMESPACE, TrafficUser } from './traffic.js';
+import { TrafficUser } from './traffic.js';
 import { STEPS_MAX, ViolationError, World, type Violation } from './world.js';
 
 export interface SimulationOptions {
@@ -61,6 +62,7 @@ const HEALING_MS = 60_000;
 const DEADLINE_MS = 2_000;
 /** Of users: the impatient ones are told "unknown" often. */
 const DEADLINES_MS = [150, DEADLINE_MS, DEADLINE_MS] as const;
+const EVERYONE_IS_SERVED_MS = 10_000;
 const LONGER_THAN_ANY_DEADLINE_MS = 5_000;
 const WORLDS_WITH_ACCESS = 0.5;
 /** So long nobody new may need to lead, after all is well but for a minority. */
@@ -136,6 +138,8 @@ export class Simulation {
       syncMeanMs,
       stateMachine,
       electionTimeoutTicks,
+      turnMeanMs,
+      linksAreRedialled,
     } = this.parameters;
     this.checkers = new Checkers(world, { memberCount, limits, stateMachine });
     this.history = new History(world);
@@ -147,6 +151,8 @@ export class Simulation {
       segmentBytesMax: SEGMENT_BYTES_MAX,
       stateMachine,
       electionTimeoutTicks,
+      turnMeanMs,
+      linksAreRedialled,
       limits,
       checkers: this.checkers,
       drawClock: () => this.drawClock(),
@@ -164,7 +170,9 @@ export class Simulation {
     for (let index = 1; index <= gatewayCount; index += 1) {
       const host = new Host(world, `g${index}`, this.drawClock());
       hosts.push(host);
-      this.gateways.push(new SimulatedGateway(world, this.cluster, this.feed, host, { keyCount, memory }));
+      const recentRevision = (): number | null => this.history.recentRevision;
+      const options = { keyCount, memory, recentRevision };
+      this.gateways.push(new SimulatedGateway(world, this.cluster, this.feed, host, options));
     }
     const operatorHost = new Host(world, 'operator', { rate: 1, wallOffsetMs: 0 });
     this.operator = new SdkClient(this.cluster, operatorHost);
@@ -199,7 +207,16 @@ export class Simulation {
       deadlineMs,
       kinds: this.#hasAccess ? [...ENTRY_TRAFFIC, ...ACCESS_TRAFFIC] : ENTRY_TRAFFIC,
       concurrency: 1 + host.random.below(3),
+      acknowledged: (operation) => this.#tellGateway(host, operation),
     });
+  }
+
+  /** Some gateway hears of the write, unless the message is lost: as if the write had gone through it. */
+  #tellGateway(user: Host, { namespace, key, revision }: ClientOperation): void {
+    if (this.gateways.length === 0 || revision === null) return;
+    const gateway = user.random.pick(this.gateways);
+    const deliver = (): void => gateway.ownWrite(namespace, key, revision);
+    this.network.send(user, gateway.host, `own write ${revision} of ${namespace}/${key}`, deliver, false);
   }
 
   run(): void {
@@ -331,7 +348,41 @@ export class Simulation {
       this.world.violation('a healed cluster converges', `after ${HEALING_MS} ms: ${states.join('; ')}`);
     }
     feed.down = false;
+    this.#everyoneIsServed();
     if (this.#broken.length > 0) this.#staysCalm(core);
+  }
+
+  /** Who was hit by faults may not stay wedged: each user, and each cache at each level, is served as the operator is. */
+  #everyoneIsServed(): void {
+    for (const user of this.users) {
+      this.#soon(`${user.name} writes`, (done) =>
+        user.put(STRICT_NAMESPACE, 'key-0', undefined, ({ outcome }) => done(outcome === 'done')),
+      );
+      this.#soon(`${user.name} reads`, (done) =>
+        user.get(STRICT_NAMESPACE, 'key-0', ({ outcome }) => done(outcome === 'done')),
+      );
+    }
+    for (const gateway of this.gateways) {
+      for (const level of [{ type: 'linearizable' }, { type: 'bounded', boundMs: 1_500 }] as const) {
+        this.#soon(`${gateway.host.name} reads ${level.type}`, (done) =>
+          gateway.read(CACHED_NAMESPACE, 'key-0', level, null, ({ outcome }) => done(outcome.type === 'hit')),
+        );
+      }
+    }
+  }
+
+  /** Asks until it is served, for a while. */
+  #soon(what: string, ask: (done: (served: boolean) => void) => void): void {
+    const { world } = this;
+    const limitMs = world.nowMs + EVERYONE_IS_SERVED_MS;
+    while (world.nowMs < limitMs) {
+      const told = { answered: false, served: false };
+      ask((served) => Object.assign(told, { answered: true, served }));
+      world.runUntil(limitMs, () => told.answered);
+      if (told.served) return;
+      world.runUntil(world.nowMs + 50);
+    }
+    world.violation('everyone is served after healing', what);
   }
 
   /**
@@ -369,6 +420,7 @@ export class Simulation {
     const { world, history, gateways, checkers } = this;
     const chronicle = new Chronicle(checkers.committedLog.committed, this.parameters.stateMachine);
     const cacheReads = gateways.flatMap((gateway) => gateway.reads);
+    for (const { attempts } of this.cluster.members) attempts.judge(checkers.committedLog.committed);
     judge(tellStory(world, { history, chronicle, cacheReads }));
     for (const gateway of gateways) {
       const [rebuild] = gateway.rebuilds;
@@ -384,8 +436,10 @@ export class Simulation {
     this.world.runUntil(this.world.nowMs + LONGER_THAN_ANY_DEADLINE_MS);
     for (const user of this.users) memory.nothingLeft(user.name, 'requests', user.outstanding);
     for (const { host, replica } of this.cluster.members) {
-      if (replica !== null && host.isRunning)
-        memory.nothingLeft(host.name, 'proposals', replica.load.proposals);
+      if (replica === null || !host.isRunning) continue;
+      memory.nothingLeft(host.name, 'proposals', replica.load.proposals);
+      memory.nothingLeft(host.name, 'reads', replica.load.reads);
+      memory.nothingLeft(host.name, 'confirmed reads', replica.load.readsToApply);
     }
     for (const { host, driver } of this.gateways)
       memory.nothingLeft(host.name, 'reads of its cache', driver?.waitingReads ?? 0);

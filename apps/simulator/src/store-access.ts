@@ -10,6 +10,12 @@ export interface StoreAccess {
     callback: (response: StoreResponse) => void,
   ): void;
   get(namespace: string, key: string, deadlineMs: number, callback: (response: StoreResponse) => void): void;
+  list(
+    namespace: string,
+    options: { readonly prefix: string; readonly limit: number },
+    deadlineMs: number,
+    callback: (response: StoreResponse) => void,
+  ): void;
   check(check: CheckRequest, deadlineMs: number, callback: (response: StoreResponse) => void): void;
   /** Requests that have no answer yet. */
   readonly outstanding: number;

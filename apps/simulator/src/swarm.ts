@@ -20,6 +20,8 @@ export interface SwarmParameters {
   readonly clockRateSpread: number;
   /** Short ones make for many elections. */
   readonly electionTimeoutTicks: number;
+  readonly turnMeanMs: number;
+  readonly linksAreRedialled: boolean;
   readonly faults: FaultRates;
 }
 
@@ -62,6 +64,8 @@ export function drawSwarm(random: SeededRandom, limits: SwarmLimits): SwarmParam
     syncMeanMs: random.pick([0.1, 1, 5, 30]),
     clockRateSpread: random.pick([0, 0.001, 0.05, 0.3]),
     electionTimeoutTicks: random.pick([3, 5, 10, 10]),
+    turnMeanMs: random.pick([0, 0, 1, 5]),
+    linksAreRedialled: random.chance(0.5),
     faults: drawFaultRates(random),
   };
 }

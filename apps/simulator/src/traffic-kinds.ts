@@ -1,6 +1,7 @@
 import { ACCESS_NAMESPACE } from '@quorate/kv';
 import { checkOf, drawCheck, drawPersonChange, drawPolicyChange, type AccessChange } from './access-world.js';
-import { COUNTER_KEY, STRICT_NAMESPACE, countOf, type CounterValue, type TrafficUser } from './traffic.js';
+import { PASSING_NAMESPACE, STRICT_NAMESPACE } from './namespaces.js';
+import { COUNTER_KEY, countOf, type CounterValue, type TrafficUser } from './traffic.js';
 
 /**
  * Something that users do, now and then. A new feature brings its own: one line in the table, and a file if
@@ -28,6 +29,24 @@ export const ENTRY_TRAFFIC: readonly TrafficKind[] = [
   },
   { name: 'compare and set', weight: 15, run: compareAndSet },
   { name: 'increment', weight: 15, run: increment },
+  {
+    name: 'put under a spent key',
+    weight: 2,
+    run: (user, done) => user.putUnderSpentKey(user.anyNamespace(), user.anyKey(), done),
+  },
+  { name: 'list', weight: 5, run: list },
+  { name: 'delete or create a namespace', weight: 6, run: deleteOrCreateNamespace },
+  {
+    name: 'put a draft',
+    weight: 10,
+    run: (user, done) => user.put(PASSING_NAMESPACE, user.anyKey(), undefined, done),
+  },
+  {
+    name: 'delete a draft',
+    weight: 2,
+    run: (user, done) => user.delete(PASSING_NAMESPACE, user.anyKey(), undefined, done),
+  },
+  { name: 'get a draft', weight: 4, run: (user, done) => user.get(PASSING_NAMESPACE, user.anyKey(), done) },
 ];
 
 /**
@@ -65,6 +84,21 @@ function increment(user: TrafficUser, done: () => void): void {
     const count = countOf(seen.value ?? null) + 1;
     const value = JSON.stringify({ count, by: user.freshName() } satisfies CounterValue);
     user.put(STRICT_NAMESPACE, COUNTER_KEY, seen.entryRevision, done, value);
+  });
+}
+
+function list(user: TrafficUser, done: () => void): void {
+  const namespace = user.random.chance(0.3) ? PASSING_NAMESPACE : user.anyNamespace();
+  user.list(namespace, user.random.pick(['', 'key-', 'key-1']), user.random.pick([1, 3, 1_000]), done);
+}
+
+/** It is there more often than not: into what is not there nothing can be put. */
+function deleteOrCreateNamespace(user: TrafficUser, done: () => void): void {
+  if (user.random.chance(0.4)) return user.deleteNamespace(PASSING_NAMESPACE, done);
+  user.createNamespace(PASSING_NAMESPACE, false, ({ outcome }) => {
+    // Now the name stands for a cached one, for ever.
+    if (outcome !== 'done' || user.random.chance(0.7)) return done();
+    user.createNamespace(PASSING_NAMESPACE, true, done);
   });
 }
 

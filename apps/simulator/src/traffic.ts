@@ -2,13 +2,12 @@ import { effectOf, type CheckRequest, type StoreResponse } from '@quorate/api';
 import { revision, type Condition, type Operation } from '@quorate/kv';
 import type { ClientOperation, History } from './history.js';
 import type { Host } from './host.js';
+import { CACHED_NAMESPACE, STRICT_NAMESPACE } from './namespaces.js';
 import type { SeededRandom } from './random.js';
 import type { StoreAccess } from './store-access.js';
 import { decodeText, encodeText } from './text.js';
 import type { TrafficKind } from './traffic-kinds.js';
 
-export const STRICT_NAMESPACE = 'limits';
-export const CACHED_NAMESPACE = 'content';
 export const COUNTER_KEY = 'counter';
 
 export interface TrafficOptions {
@@ -19,7 +18,18 @@ export interface TrafficOptions {
   readonly concurrency: number;
   /** What they do, by weight. */
   readonly kinds: readonly TrafficKind[];
+  /** Called with each write that was acknowledged, at that moment. */
+  readonly acknowledged?: (operation: ClientOperation) => void;
 }
+
+/** What a write asks for. */
+type Asked = Pick<ClientOperation, 'namespace' | 'key' | 'value' | 'expected'> & {
+  readonly kind: Exclude<ClientOperation['kind'], 'get'>;
+  readonly reusesKey?: boolean;
+  readonly changesKind?: boolean;
+};
+
+const WRITES_WITH_KEY = 0.3;
 
 export interface CounterValue {
   readonly count: number;
@@ -36,6 +46,8 @@ export class TrafficUser {
   readonly #options: TrafficOptions;
   #serial = 0;
   #stopped = false;
+  /** An Idempotency-Key whose write was acknowledged: it may never again be used for another. */
+  #spentKey: string | null = null;
   underWay = 0;
 
   /** `secondAccess`: another client of the same user, for asking again under an idempotency key. */
@@ -120,7 +132,8 @@ export class TrafficUser {
         const seen = { value, entryRevision: entry?.revision ?? null, head };
         this.#history.complete(operation, { outcome: 'done', seen });
       } else {
-        this.#history.complete(operation, { outcome: 'none', code: codeOf(response) });
+        const namespaceSeen = namespaceMissing(response);
+        this.#history.complete(operation, { outcome: 'none', code: codeOf(response), namespaceSeen });
       }
       done(operation);
     });
@@ -148,26 +161,65 @@ export class TrafficUser {
     this.#write({ kind: 'delete', namespace, key, value: null, expected }, done);
   }
 
-  #write(
-    asked: Pick<ClientOperation, 'namespace' | 'key' | 'value' | 'expected'> & {
-      readonly kind: 'put' | 'delete';
-    },
-    done: (operation: ClientOperation) => void,
-  ): void {
+  /** Under an Idempotency-Key that has been another write's, if there is one: a mistake, which must be told. */
+  putUnderSpentKey(namespace: string, key: string, done: (operation: ClientOperation) => void): void {
+    const value = JSON.stringify(this.freshName());
+    const reusesKey = this.#spentKey !== null;
+    this.#write({ kind: 'put', namespace, key, value, expected: undefined, reusesKey }, done);
+  }
+
+  /** `changesKind`: asks for the namespace as a strict one, although the name stands for a cached one for ever. */
+  createNamespace(namespace: string, changesKind: boolean, done: (operation: ClientOperation) => void): void {
+    this.#write(
+      { kind: 'createNamespace', namespace, key: '', value: null, expected: undefined, changesKind },
+      done,
+    );
+  }
+
+  deleteNamespace(namespace: string, done: (operation: ClientOperation) => void): void {
+    this.#write({ kind: 'deleteNamespace', namespace, key: '', value: null, expected: undefined }, done);
+  }
+
+  #write(asked: Asked, done: (operation: ClientOperation) => void): void {
+    const { random } = this.#host;
     const operation = this.#history.invoke({ client: this.#name, ...asked });
     const command = commandOf(asked);
-    const key = this.#host.random.chance(0.3) ? `${this.#name}-operation-${operation.id}` : null;
+    const freshKey = random.chance(WRITES_WITH_KEY) ? `${this.#name}-operation-${operation.id}` : null;
+    const key = asked.reusesKey === true ? this.#spentKey : freshKey;
     const { deadlineMs } = this.#options;
     this.#access.write(command, key, deadlineMs, (first) => {
       const finish = (response: StoreResponse): void => {
-        this.#history.complete(operation, resultOf(response));
+        this.#history.complete(operation, resultOf(asked.kind, response));
+        if (operation.outcome === 'done') {
+          this.#spentKey = key ?? this.#spentKey;
+          this.#options.acknowledged?.(operation);
+        }
         done(operation);
       };
-      if (key === null || resultOf(first).outcome !== 'unknown') return finish(first);
+      if (key === null || resultOf(asked.kind, first).outcome !== 'unknown') return finish(first);
       // The second layer of exactly once: another client, another registration, the same Idempotency-Key.
       this.#secondAccess.write(command, key, deadlineMs, (second) => {
         finish(isDecided(second) ? second : first);
       });
+    });
+  }
+
+  list(namespace: string, prefix: string, limit: number, done: () => void): void {
+    const record = this.#history.list({ client: this.#name, namespace, prefix, limit });
+    this.#access.list(namespace, { prefix, limit }, this.#options.deadlineMs, (response) => {
+      if (response.type === 'entries') {
+        const { truncated, head } = response;
+        const entries = response.entries.map(({ key, value, revision: at }) => ({
+          key,
+          value: decodeText(value),
+          revision: at,
+        }));
+        this.#history.listed(record, { type: 'listed', entries, truncated, head });
+      } else {
+        const head = namespaceMissing(response)?.head ?? null;
+        this.#history.listed(record, { type: 'refused', code: codeOf(response), head });
+      }
+      done();
     });
   }
 
@@ -202,20 +254,18 @@ export function countOf(value: string | null): number {
     : 0;
 }
 
-function commandOf(
-  asked: Pick<ClientOperation, 'namespace' | 'key' | 'value' | 'expected'> & {
-    readonly kind: 'put' | 'delete';
-  },
-): Operation {
-  const { namespace, key, value, expected } = asked;
+function commandOf(asked: Asked): Operation {
+  const { kind, namespace, key, value, expected } = asked;
+  if (kind === 'createNamespace')
+    return { type: kind, namespace, kind: asked.changesKind === true ? 'strict' : 'cached' };
+  if (kind === 'deleteNamespace') return { type: kind, namespace };
   const condition: Condition =
     expected === undefined
       ? { type: 'none' }
       : expected === null
         ? { type: 'absent' }
         : { type: 'revision', revision: revision(expected) };
-  if (asked.kind === 'delete')
-    return { type: 'delete', namespace, key, condition, ifNamespaceRevision: null };
+  if (kind === 'delete') return { type: 'delete', namespace, key, condition, ifNamespaceRevision: null };
   return {
     type: 'put',
     namespace,
@@ -226,8 +276,12 @@ function commandOf(
   };
 }
 
-function resultOf(response: StoreResponse): Parameters<History['complete']>[1] {
+function resultOf(kind: Asked['kind'], response: StoreResponse): Parameters<History['complete']>[1] {
   if (response.type === 'written') {
+    const { created, head } = response;
+    // Of a namespace that was there already: nothing changed, so no revision is this write's own.
+    if (kind === 'createNamespace' && !created)
+      return { outcome: 'done', created, namespaceSeen: { exists: true, head } };
     return { outcome: 'done', revision: response.revision, created: response.created };
   }
   if (response.type !== 'failed') return { outcome: 'unknown', code: `answered with ${response.type}` };
@@ -238,13 +292,28 @@ function resultOf(response: StoreResponse): Parameters<History['complete']>[1] {
     const seen = details.head === undefined ? null : { value, entryRevision, head: details.head };
     return { outcome: 'none', code, seen };
   }
-  return { outcome: effectOf(code), code };
+  return { outcome: effectOf(code), code, namespaceSeen: namespaceMissing(response) };
 }
+
+/** That there is no such namespace is an answer as well, from a state with a head: an old one would be a stale read. */
+function namespaceMissing(response: StoreResponse): ClientOperation['namespaceSeen'] {
+  if (response.type !== 'failed' || response.code !== 'NAMESPACE_NOT_FOUND') return null;
+  const { head } = response.details;
+  return head === undefined ? null : { exists: false, head };
+}
+
+const SAID_UNDER_KEY: ReadonlySet<string> = new Set([
+  'PRECONDITION_FAILED',
+  'ENTRY_NOT_FOUND',
+  'NAMESPACE_NOT_FOUND',
+  'NAMESPACE_KIND_CONFLICT',
+  'IDEMPOTENCY_KEY_REUSED',
+]);
 
 /** Said by the state machine under the idempotency key: it holds for the earlier attempt as well. */
 function isDecided(response: StoreResponse): boolean {
   if (response.type !== 'failed') return true;
-  return response.code === 'PRECONDITION_FAILED' || response.code === 'ENTRY_NOT_FOUND';
+  return SAID_UNDER_KEY.has(response.code);
 }
 
 function codeOf(response: StoreResponse): string {

@@ -29,7 +29,10 @@ export class HeldEntries {
     this.#entries = new LRUCache<string, Held>({
       maxSize: bytesMax,
       dispose: (_held, _id, reason) => {
-        if (reason === 'evict') this.#evictions += 1;
+        if (reason === 'evict') {
+          // mark: a cache evicts an entry
+          this.#evictions += 1;
+        }
       },
     });
   }

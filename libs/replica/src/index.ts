@@ -1,3 +1,4 @@
+export { ElapsedTicks, TICK_MS } from './elapsed-ticks.js';
 export { Replica } from './replica.js';
 export type { ReplicaConfig, ReplicaEnvironment, ReplicaLoad, ReplicaObserver } from './replica.js';
 export { RequestHandler } from './requests.js';

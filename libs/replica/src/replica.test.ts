@@ -1,5 +1,5 @@
 import { StateMachine, revision, type Operation } from '@quorate/kv';
-import { memberId, type MemberId, type Message } from '@quorate/raft';
+import { logIndex, memberId, term, type MemberId, type Message } from '@quorate/raft';
 import { formatWal, openWal } from '@quorate/wal';
 import { SimulatedDisk } from '@quorate/wal/testing';
 import type { StoreFailure, StoreRequest, StoreResponse } from '@quorate/api';
@@ -96,7 +96,10 @@ class World {
   }
 
   settle(): void {
-    for (let i = 0; this.tasks.length > 0; i++) {
+    this.settleUntil(() => false);
+  }
+  settleUntil(done: () => boolean): void {
+    for (let i = 0; this.tasks.length > 0 && !done(); i++) {
       if (i > 100_000) throw new Error('does not settle');
       this.tasks.shift()?.();
     }
@@ -352,6 +355,23 @@ describe('outcomes', () => {
     expect(box.answer).toBeNull();
     world.pass(2000);
     expect(box.answer).toMatchObject({ type: 'failed', code: 'OUTCOME_UNKNOWN' });
+  });
+
+  it('a write proposed by a leader that won and lost within one turn ends at once, as OUTCOME_UNKNOWN', () => {
+    const world = new World(3);
+    const member = world.members[0]!;
+    const { replica } = member;
+    replica.campaignWithoutLeader();
+    world.settleUntil(() => replica.raft.role === 'leader');
+    const answers: StoreResponse[] = [];
+    member.handler.handle('client', { type: 'register' }, 2_000, (answer) => answers.push(answer));
+    const newer = term(replica.raft.term + 1);
+    const [from, to] = [memberId(2), memberId(1)];
+    const commit = logIndex(0);
+    const heartbeat = { type: 'heartbeatRequest', from, to, term: newer, commit } as const;
+    replica.receive({ ...heartbeat, leaderCommit: commit, readRound: 0 });
+    world.settle();
+    expect(answers).toMatchObject([{ type: 'failed', code: 'OUTCOME_UNKNOWN' }]);
   });
 
   it('a write that waits longer than its deadline ends as OUTCOME_UNKNOWN, a read as refused', () => {

@@ -382,12 +382,9 @@ export class Replica {
       const waiting = this.#proposals.get(entry.index);
       if (waiting === undefined) continue;
       this.#proposals.delete(entry.index);
-      // A proposal waits only while the term that made it is led here, and a leader's entries stay where it put them.
-      assert(
-        waiting.term === entry.term && result !== null,
-        `entry ${entry.index} is not the one proposed here`,
-      );
-      waiting.callback(result);
+      if (waiting.term === entry.term && result !== null) waiting.callback(result);
+      // Another leader's entry took the index: ours can never commit. Surely not done.
+      else waiting.callback(this.#notLeader());
     }
     if (entries.length > 0) this.#observer.applied?.(this.machine.appliedIndex);
   }
@@ -422,14 +419,13 @@ export class Replica {
 
   #observe(): void {
     const { role, term, leader } = this.raft;
-    const ledBefore = this.#observedRole === 'leader';
     const changed =
       role !== this.#observedRole || term !== this.#observedTerm || leader !== this.#observedLeader;
-    const lostLeadership = ledBefore && (role !== 'leader' || term !== this.#observedTerm);
     this.#observedRole = role;
     this.#observedTerm = term;
     this.#observedLeader = leader;
-    if (lostLeadership) this.#failProposals();
+    // Also when it won, took proposals and lost within one turn: then it was never seen to lead.
+    if (changed) this.#failProposals();
     if (changed) this.#observer.roleChanged?.(this.status());
   }
 

@@ -1,6 +1,6 @@
 import type { Chronicle } from '../chronicle.js';
 import { describeRead, type CacheReadRecord, type SimulatedGateway } from '../gateway.js';
-import { CACHED_NAMESPACE } from '../traffic.js';
+import { CACHED_NAMESPACE, PASSING_NAMESPACE } from '../namespaces.js';
 import type { World } from '../world.js';
 
 const CONVERGES_WITHIN_MS = 20_000;
@@ -15,15 +15,17 @@ export function checkCacheConvergence(
   chronicle: Chronicle,
   keyCount: number,
 ): void {
-  for (let index = 0; index < keyCount; index += 1) {
-    const key = `key-${index}`;
-    const expected = chronicle.latest(CACHED_NAMESPACE, key, Infinity)?.value ?? null;
+  const namespaces = [CACHED_NAMESPACE, PASSING_NAMESPACE].filter((name) => chronicle.exists(name, Infinity));
+  const keys = Array.from({ length: keyCount }, (_, index) => `key-${index}`);
+  const places = namespaces.flatMap((namespace) => keys.map((key) => ({ namespace, key })));
+  for (const { namespace, key } of places) {
+    const expected = chronicle.latest(namespace, key, Infinity)?.value ?? null;
     const told: CacheReadRecord[] = [];
     const isShown = (): boolean =>
       told.some(({ outcome, value }) => outcome.type === 'hit' && value === expected);
     const limitMs = world.nowMs + CONVERGES_WITHIN_MS;
     while (world.nowMs < limitMs && !isShown()) {
-      gateway.read(CACHED_NAMESPACE, key, { type: 'eventual' }, null, (read) => told.push(read));
+      gateway.read(namespace, key, { type: 'eventual' }, null, (read) => told.push(read));
       world.runUntil(world.nowMs + 200);
     }
     if (isShown()) continue;

@@ -39,11 +39,12 @@ export class Checkers {
   readonly committedLog: CommittedLogChecker;
   readonly stateHashes: StateHashChecker;
   readonly memory: BoundedMemoryChecker;
+  readonly durableLogs = new DurableLogs();
   readonly #all: readonly RunningChecker[];
 
   constructor(world: World, { memberCount, limits, stateMachine }: CheckersOptions) {
     const entries = new LogMatchingChecker(world);
-    const durable = new DurableLogs();
+    const durable = this.durableLogs;
     this.elections = new ElectionChecker(world);
     this.committedLog = new CommittedLogChecker(world, entries);
     this.stateHashes = new StateHashChecker(world);

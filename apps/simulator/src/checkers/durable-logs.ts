@@ -33,6 +33,17 @@ export class DurableLogs implements RunningChecker {
     return terms[index - 1] === term || acknowledgedBefore.has(`${index}@${term}`);
   }
 
+  /** Is anything gone that the member's log had said to be durable? */
+  hasLost(member: number, { hardState, entries }: WalRecovered): boolean {
+    const { terms, term, vote, waiting } = this.of(member);
+    // What a later write was to replace may be gone.
+    const replacedFrom = Math.min(...waiting.map(({ batch }) => batch.entries[0]?.index ?? Infinity));
+    const isGone = terms.some((held, at) => at + 1 < replacedFrom && entries[at]?.term !== held);
+    return (
+      isGone || hardState.term < term || (hardState.term === term && vote !== null && hardState.vote !== vote)
+    );
+  }
+
   stored(member: number, batch: WalBatch): void {
     this.of(member).waiting.push({ batch, durable: false });
   }

@@ -1,16 +1,17 @@
 import type { ClientOperation } from '../history.js';
 import { describeOperation } from '../history.js';
-import { COUNTER_KEY, STRICT_NAMESPACE, countOf } from '../traffic.js';
+import { PASSING_NAMESPACE, STRICT_NAMESPACE } from '../namespaces.js';
+import { COUNTER_KEY, countOf } from '../traffic.js';
 import { askedByValue, type Story } from './story.js';
 
 /**
  * Exactly once (P15): a write takes effect once at most, however often it was sent, by whichever client,
- * under an Idempotency-Key or not. Puts are known by their values, deletions are counted, and a counter that
+ * under an Idempotency-Key or not. Puts are known by their values, all else is counted, and a counter that
  * is raised by compare-and-set has no gap and no step taken twice.
  */
 export function checkExactlyOnce(story: Story): void {
   checkPuts(story);
-  checkDeletions(story);
+  checkWithoutValue(story);
   checkCounter(story);
 }
 
@@ -32,27 +33,28 @@ function checkPuts({ world, history, chronicle }: Story): void {
 }
 
 /**
- * Deletions carry no value to know them by: there may not be more of them in the log than were asked for and
- * not refused.
+ * Deletions, and what is done to a namespace itself, carry no value to know them by: there may not be more of
+ * them in the log than were asked for and not refused. The namespaces that stay are created by the operator, whose requests are not in the history.
  */
-function checkDeletions({ world, history, chronicle }: Story): void {
+function checkWithoutValue({ world, history, chronicle }: Story): void {
   const open = new Map<string, number>();
   const acknowledged = new Set<number>();
   for (const { kind, namespace, key, outcome, revision } of history.operations) {
-    if (kind !== 'delete') continue;
+    if (kind === 'get' || kind === 'put') continue;
     if (outcome === 'done' && revision !== null) acknowledged.add(revision);
     if (outcome !== 'unknown' && outcome !== 'open') continue;
-    const name = `${namespace}/${key}`;
+    const name = `${kind} ${namespace}/${key}`;
     open.set(name, (open.get(name) ?? 0) + 1);
   }
   for (const { type, namespace, key, revision } of chronicle.writes) {
-    if (type !== 'delete' || acknowledged.has(revision)) continue;
-    const name = `${namespace}/${key}`;
+    if (type === 'put' || acknowledged.has(revision)) continue;
+    if (type === 'createNamespace' && namespace !== PASSING_NAMESPACE) continue;
+    const name = `${type} ${namespace}/${key}`;
     const left = (open.get(name) ?? 0) - 1;
     if (left < 0) {
       world.violation(
         'none applied twice',
-        `revision ${revision} deleted ${name}, but every deletion of it that was asked for is accounted for`,
+        `revision ${revision} is one more ${name}: each that was asked for is accounted for`,
       );
     }
     open.set(name, left);

@@ -5,9 +5,10 @@ import { describe, expect, it } from 'vitest';
 import { accessFoundation } from '../access-world.js';
 import { Chronicle } from '../chronicle.js';
 import type { CacheReadRecord } from '../gateway.js';
-import { History, type ClientOperation, type DecisionRecord } from '../history.js';
+import { History, type ClientOperation, type DecisionRecord, type ListRecord } from '../history.js';
 import { encodeText } from '../text.js';
-import { CACHED_NAMESPACE, COUNTER_KEY, STRICT_NAMESPACE } from '../traffic.js';
+import { CACHED_NAMESPACE, PASSING_NAMESPACE, STRICT_NAMESPACE } from '../namespaces.js';
+import { COUNTER_KEY } from '../traffic.js';
 import { World } from '../world.js';
 import { checkAccessFences } from './access-fence-checker.js';
 import { checkCacheContent } from './cache-content-checker.js';
@@ -20,7 +21,9 @@ import { checkLostWrites } from './lost-write-checker.js';
 import type { CommittedEntry } from './member-view.js';
 import { checkOutcomes } from './outcome-checker.js';
 import { checkPhantomWrites } from './phantom-write-checker.js';
+import { checkRefusals } from './refusal-checker.js';
 import { checkSessions } from './session-checker.js';
+import { checkSnapshotReads } from './snapshot-read-checker.js';
 import { checkStaleness } from './staleness-checker.js';
 import { tellStory, type Story } from './story.js';
 import { checkNoStrictCacheReads } from './strict-cache-checker.js';
@@ -34,6 +37,8 @@ const put = (namespace: string, key: string, value: string, fence: number | null
   condition: none,
   ifNamespaceRevision: fence === null ? null : revision(fence),
 });
+const create: Operation = { type: 'createNamespace', namespace: PASSING_NAMESPACE, kind: 'cached' };
+const drop: Operation = { type: 'deleteNamespace', namespace: PASSING_NAMESPACE };
 const remove = (namespace: string, key: string): Operation => ({
   type: 'delete',
   namespace,
@@ -75,10 +80,11 @@ type Parts = {
   readonly asked?: readonly Asked[];
   readonly reads?: readonly CacheReadRecord[];
   readonly decisions?: readonly DecisionRecord[];
+  readonly lists?: readonly ListRecord[];
 };
 
 /** Operations one after the other, done unless told otherwise. */
-function story({ log = [], asked = [], reads = [], decisions = [] }: Parts): Story {
+function story({ log = [], asked = [], reads = [], decisions = [], lists = [] }: Parts): Story {
   const world = new World(1);
   const history = new History(world);
   for (const { kind, namespace = STRICT_NAMESPACE, key = 'k', value = null, ...rest } of asked) {
@@ -87,6 +93,7 @@ function story({ log = [], asked = [], reads = [], decisions = [] }: Parts): Sto
     Object.assign(operation, rest);
   }
   history.decisions.push(...decisions);
+  history.lists.push(...lists);
   return tellStory(world, { history, chronicle: new Chronicle(log), cacheReads: reads });
 }
 
@@ -99,6 +106,8 @@ function cacheRead(changes: Partial<CacheReadRecord> & { readonly hit?: object }
     key: 'k',
     level: { type: 'eventual' },
     minRevision: null,
+    ownRevision: 0,
+    watermark: 2,
     invokedMs: 1_000,
     answeredMs: 1_000,
     clockRate: 1,
@@ -162,6 +171,11 @@ describe('what a whole story shows: one wrong history convicts, a right one does
     expect(() => check(logOf(a, gone), unsure)).not.toThrow();
     expect(() => check(logOf(a, gone, b, gone), unsure)).toThrow('none applied twice');
     expect(() => check(logOf(a, gone), { kind: 'delete', outcome: 'none' })).toThrow('none applied twice');
+    const created = { kind: 'createNamespace', namespace: PASSING_NAMESPACE, key: '', revision: 3 } as const;
+    const dropped = { ...created, kind: 'deleteNamespace', revision: 4 } as const;
+    expect(() => check(logOf(create, drop), created, dropped)).not.toThrow();
+    expect(() => check(logOf(create, drop, create), created, dropped)).toThrow('none applied twice');
+    expect(() => check(logOf(create, drop), created)).toThrow('none applied twice');
     const count = (to: number): Operation =>
       put(STRICT_NAMESPACE, COUNTER_KEY, `{"count":${to},"by":"${to}"}`);
     expect(() => check(logOf(count(1), count(2)))).not.toThrow();
@@ -195,6 +209,107 @@ describe('what a whole story shows: one wrong history convicts, a right one does
       check(cacheRead({ namespace: STRICT_NAMESPACE, outcome: { type: 'strict' } })),
     ).not.toThrow();
     expect(() => check(cacheRead({ namespace: STRICT_NAMESPACE }))).toThrow('strict data is never cached');
+    expect(() => check(cacheRead({ namespace: PASSING_NAMESPACE }))).not.toThrow();
+  });
+
+  it('cached data is read from the cache, once the view knows its namespace', () => {
+    const check = (changes: Partial<CacheReadRecord>): void => {
+      const read = cacheRead({ outcome: { type: 'strict' }, ...changes });
+      checkNoStrictCacheReads(story({ log: logOf(create), reads: [read] }));
+    };
+    expect(() => check({ watermark: null })).not.toThrow();
+    expect(() => check({ watermark: 1 })).not.toThrow();
+    expect(() => check({ watermark: 2 })).toThrow('cached data is read from the cache');
+    // A fill may know that it is gone already.
+    expect(() => check({ watermark: 3, namespace: PASSING_NAMESPACE })).not.toThrow();
+  });
+
+  it('refusals have a reason, and what must be refused is refused', () => {
+    const check = (changes: Partial<Asked>): void =>
+      checkRefusals(story({ asked: [{ kind: 'get', outcome: 'none', ...changes }] }));
+    const wrong = 'refusals have a reason';
+    expect(() => check({ code: 'NO_QUORUM' })).not.toThrow();
+    expect(() => check({ code: 'OUTCOME_UNKNOWN' })).toThrow(wrong);
+    expect(() => check({ code: 'NAMESPACE_NOT_FOUND' })).toThrow(wrong);
+    expect(() => check({ code: 'NAMESPACE_NOT_FOUND', namespace: PASSING_NAMESPACE })).not.toThrow();
+    expect(() => check({ kind: 'put', code: 'OUTCOME_UNKNOWN' })).not.toThrow();
+    expect(() => check({ kind: 'put', code: 'PRECONDITION_FAILED' })).toThrow(wrong);
+    expect(() => check({ kind: 'put', code: 'PRECONDITION_FAILED', expected: 3 })).not.toThrow();
+    expect(() => check({ kind: 'put', code: 'ENTRY_NOT_FOUND' })).toThrow(wrong);
+    expect(() => check({ kind: 'delete', code: 'ENTRY_NOT_FOUND' })).not.toThrow();
+    expect(() => check({ kind: 'put', code: 'ACCESS_CHANGED' })).toThrow(wrong);
+    expect(() => check({ kind: 'put', code: 'ACCESS_CHANGED', namespace: ACCESS_NAMESPACE })).not.toThrow();
+    const reuse = { kind: 'put', reusesKey: true } as const;
+    expect(() => check({ ...reuse, code: 'IDEMPOTENCY_KEY_REUSED' })).not.toThrow();
+    expect(() => check({ kind: 'put', code: 'IDEMPOTENCY_KEY_REUSED' })).toThrow(wrong);
+    expect(() => check({ ...reuse, outcome: 'done' })).toThrow('what must be refused is refused');
+    const create = { kind: 'createNamespace', namespace: PASSING_NAMESPACE, key: '' } as const;
+    expect(() => check({ ...create, code: 'NAMESPACE_KIND_CONFLICT' })).toThrow(wrong);
+    expect(() => check({ ...create, changesKind: true, code: 'NAMESPACE_KIND_CONFLICT' })).not.toThrow();
+    expect(() => check({ ...create, changesKind: true, outcome: 'done' })).toThrow('what must be refused');
+  });
+
+  describe('a strict read shows one state, and no old one', () => {
+    const drafts = PASSING_NAMESPACE;
+    /** Created at 3, "x" and "y" at 4 and 5, gone at 6, there again at 7. */
+    const log = logOf(create, put(drafts, 'k', '"x"'), put(drafts, 'l', '"y"'), drop, create);
+    // After the commit of revision 3 and before that of 4.
+    const early = { invokedMs: 31 } as const;
+    const torn = 'a strict read shows one state';
+    const stale = 'a strict read is never stale';
+
+    it('of an entry', () => {
+      const check = (seen: ClientOperation['seen'], invokedMs = 31): void =>
+        checkSnapshotReads(story({ log, asked: [{ kind: 'get', namespace: drafts, seen, invokedMs }] }));
+      expect(() => check({ value: null, entryRevision: null, head: 3 })).not.toThrow();
+      expect(() => check({ value: '"x"', entryRevision: 4, head: 5 })).not.toThrow();
+      expect(() => check({ value: '"x"', entryRevision: 4, head: 3 })).toThrow(torn);
+      expect(() => check({ value: null, entryRevision: null, head: 4 })).toThrow(torn);
+      expect(() => check({ value: null, entryRevision: null, head: 6 })).toThrow(torn);
+      expect(() => check({ value: '"x"', entryRevision: 4, head: 7 })).toThrow(torn);
+      expect(() => check({ value: null, entryRevision: null, head: 7 }, 71)).not.toThrow();
+      expect(() => check({ value: '"x"', entryRevision: 4, head: 4 }, 51)).toThrow(stale);
+    });
+
+    it('of a namespace', () => {
+      const check = (exists: boolean, head: number, invokedMs = 31): void => {
+        const asked = { kind: 'get', namespace: drafts, outcome: 'none', invokedMs } as const;
+        checkSnapshotReads(story({ log, asked: [{ ...asked, namespaceSeen: { exists, head } }] }));
+      };
+      expect(() => check(false, 6)).not.toThrow();
+      expect(() => check(true, 7)).not.toThrow();
+      expect(() => check(false, 5)).toThrow(torn);
+      expect(() => check(true, 6)).toThrow(torn);
+      expect(() => check(false, 2)).toThrow(stale);
+      expect(() => check(false, 6, 71)).toThrow(stale);
+    });
+
+    it('of a list', () => {
+      const x = { key: 'k', value: '"x"', revision: 4 };
+      const y = { key: 'l', value: '"y"', revision: 5 };
+      const check = (
+        entries: object[],
+        head: number,
+        more: Partial<ListRecord> & { cut?: boolean } = {},
+      ): void => {
+        const { cut: truncated = false, ...others } = more;
+        const told = { type: 'listed', entries: entries as (typeof x)[], truncated, head } as const;
+        const list = { client: 'c1', namespace: drafts, prefix: '', limit: 9, ...early, told, ...others };
+        checkSnapshotReads(story({ log, lists: [list] }));
+      };
+      expect(() => check([x, y], 5)).not.toThrow();
+      expect(() => check([x], 4)).not.toThrow();
+      expect(() => check([], 7)).not.toThrow();
+      expect(() => check([y], 5, { prefix: 'l' })).not.toThrow();
+      expect(() => check([x], 5, { limit: 1, cut: true })).not.toThrow();
+      expect(() => check([x], 5, { limit: 1 })).toThrow(torn);
+      expect(() => check([y, x], 5)).toThrow(torn);
+      expect(() => check([x], 5)).toThrow(torn);
+      expect(() => check([x, y], 7)).toThrow(torn);
+      expect(() => check([x, { ...y, revision: 4 }], 5)).toThrow(torn);
+      expect(() => check([x], 4, { invokedMs: 51 })).toThrow(stale);
+      expect(() => check([], 6)).toThrow(torn);
+    });
   });
 
   it('a cache shows the state of one revision', () => {
@@ -209,6 +324,15 @@ describe('what a whole story shows: one wrong history convicts, a right one does
     expect(() => check(4, 3, '"a"')).toThrow('a cache shows what was');
     expect(() => check(3, 4, '"b"')).toThrow('a cache shows what was');
     expect(() => check(4, null, null)).toThrow('a cache shows what was');
+    const passing = logOf(create, put(PASSING_NAMESPACE, 'k', '"a"'), drop, create);
+    const shown = (at: number): void => {
+      const hit = { revision: at, entry: { revision: 4 } };
+      const read = cacheRead({ namespace: PASSING_NAMESPACE, value: '"a"', hit });
+      checkCacheContent(story({ log: passing, reads: [read] }));
+    };
+    expect(() => shown(4)).not.toThrow();
+    expect(() => shown(5)).toThrow('a cache shows what was');
+    expect(() => shown(6)).toThrow('a cache shows what was');
   });
 
   it('staleness is never understated, against acknowledgements and true commit times', () => {
@@ -238,6 +362,8 @@ describe('what a whole story shows: one wrong history convicts, a right one does
     const check = (...reads: CacheReadRecord[]): void => checkSessions(story({ reads }));
     expect(() => check(cacheRead({ minRevision: 2 }))).not.toThrow();
     expect(() => check(cacheRead({ minRevision: 3 }))).toThrow('a session never goes back');
+    expect(() => check(cacheRead({ ownRevision: 2 }))).not.toThrow();
+    expect(() => check(cacheRead({ ownRevision: 3 }))).toThrow('own writes are read');
     const earlier = cacheRead({ hit: { revision: 1 } });
     expect(() => check(earlier, cacheRead())).not.toThrow();
     expect(() => check(cacheRead(), earlier)).toThrow('a cache never goes back');

@@ -7,7 +7,9 @@ import { checkLinearizability } from './linearizability-checker.js';
 import { checkLostWrites } from './lost-write-checker.js';
 import { checkOutcomes } from './outcome-checker.js';
 import { checkPhantomWrites } from './phantom-write-checker.js';
+import { checkRefusals } from './refusal-checker.js';
 import { checkSessions } from './session-checker.js';
+import { checkSnapshotReads } from './snapshot-read-checker.js';
 import { checkStaleness } from './staleness-checker.js';
 import type { Story } from './story.js';
 import { checkNoStrictCacheReads } from './strict-cache-checker.js';
@@ -17,7 +19,9 @@ const CHECKS: readonly ((story: Story) => void)[] = [
   checkPhantomWrites,
   checkExactlyOnce,
   checkOutcomes,
+  checkRefusals,
   checkLostWrites,
+  checkSnapshotReads,
   checkLinearizability,
   checkKeyLinearizability,
   checkNoStrictCacheReads,

@@ -1,5 +1,5 @@
 import { describeRead, type CacheReadRecord } from '../gateway.js';
-import { CACHED_NAMESPACE } from '../traffic.js';
+import { CACHED_NAMESPACE, PASSING_NAMESPACE } from '../namespaces.js';
 import { Acknowledgements, type Story } from './story.js';
 
 /**
@@ -12,17 +12,22 @@ import { Acknowledgements, type Story } from './story.js';
  * A bounded answer keeps its bound, and a linearizable one has all that was there before it was asked.
  */
 export function checkStaleness({ world, cacheReads, history, chronicle }: Story): void {
-  const acknowledged = new Acknowledgements(history.operations, CACHED_NAMESPACE);
+  const acknowledgedIn = new Map(
+    [CACHED_NAMESPACE, PASSING_NAMESPACE].map((name) => [
+      name,
+      new Acknowledgements(history.operations, name),
+    ]),
+  );
   for (const read of cacheReads) {
-    const { outcome, level } = read;
+    const { namespace, outcome, level } = read;
     if (outcome.type !== 'hit') continue;
     const { stalenessMs } = outcome;
     if (level.type === 'bounded' && (stalenessMs === null || stalenessMs > level.boundMs)) {
       world.violation('a bound is kept', `${describeRead(read)}, bound ${level.boundMs} ms`);
     }
     for (const atMs of timesOf(read, stalenessMs)) {
-      const told = acknowledged.newestBefore(atMs);
-      const needed = Math.max(told, chronicle.newestCommittedBefore(CACHED_NAMESPACE, atMs));
+      const told = acknowledgedIn.get(namespace)?.newestBefore(atMs) ?? 0;
+      const needed = Math.max(told, chronicle.newestCommittedBefore(namespace, atMs));
       if (needed <= outcome.revision) continue;
       world.violation(
         level.type === 'linearizable' ? 'linearizable means now' : 'staleness is never understated',

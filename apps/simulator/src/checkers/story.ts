@@ -38,14 +38,18 @@ interface Acknowledged {
   readonly revision: number;
 }
 
-/** The newest revision of a namespace that some client had been told of by a certain time. */
+/** The newest revision, of one namespace or of all, that some client had been told of by a certain time. */
 export class Acknowledgements {
   readonly #told: readonly Acknowledged[];
 
-  constructor(operations: readonly ClientOperation[], of: string) {
+  constructor(operations: readonly ClientOperation[], of: string | null = null) {
     const writes = operations
       .flatMap(({ kind, namespace, outcome, revision, completedMs }) =>
-        kind !== 'get' && namespace === of && outcome === 'done' && revision !== null && completedMs !== null
+        kind !== 'get' &&
+        (of === null || namespace === of) &&
+        outcome === 'done' &&
+        revision !== null &&
+        completedMs !== null
           ? [{ atMs: completedMs, revision }]
           : [],
       )

@@ -1,6 +1,6 @@
 import { decodeFeedMessage } from '@quorate/feed';
 import { CLUSTER_ID, FEED_KEY } from '../member.js';
-import { CACHED_NAMESPACE } from '../traffic.js';
+import { isCached } from '../namespaces.js';
 import type { World } from '../world.js';
 
 /** Strict data never leaves the members: whoever listens to the feed hears of cached entries and of names, and of nothing else. */
@@ -11,7 +11,7 @@ export function checkFeedMessage(world: World, bytes: Uint8Array): void {
   for (const change of message.batch.changes) {
     if (change.type === 'namespace') continue;
     const { namespace, key } = change.type === 'put' ? change.entry : change;
-    if (namespace !== CACHED_NAMESPACE)
+    if (!isCached(namespace))
       world.violation('strict data never leaves the members', `${namespace}/${key} was published`);
   }
 }

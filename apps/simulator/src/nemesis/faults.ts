@@ -28,7 +28,7 @@ export const FAULTS = {
     probability: 0.6,
     meanMs: [800, 6_000],
     run: host.crash,
-    counted: ['process killed', 'power loss', 'power loss at a disk operation'],
+    counted: ['process killed', 'shut down', 'power loss', 'power loss at a disk operation'],
   },
   crashAll: {
     probability: 0.25,

@@ -48,11 +48,22 @@ export function crash(context: FaultContext): void {
   if (member === null) return;
   const how = random.pick(['process', 'power', 'power', 'powerAtDisk'] as const);
   if (how === 'powerAtDisk') return cutPowerAtDisk(context, member);
+  if (random.chance(0.3)) {
+    fault('shut down', `${member.host.name} is shut down in order`);
+    member.shutDown();
+    return restartAfterShutdown(context, member);
+  }
   fault(how === 'power' ? 'power loss' : 'process killed', `${member.host.name} stops: ${how}`);
   member.stop(how);
   // The machine is still there to refuse connections.
   if (how === 'process' && random.chance(0.5)) cluster.peerGone(member);
   restartLater(context, member);
+}
+
+function restartAfterShutdown({ random, later }: FaultContext, member: SimulatedMember): void {
+  later(2_000 + random.exponential(500), () => {
+    if (!member.host.isUp) member.start();
+  });
 }
 
 /** The power goes at one of the next disk operations: also between a write and its fsync, or in the middle of a rotation. */

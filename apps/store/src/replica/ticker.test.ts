@@ -1,5 +1,6 @@
+import { TICK_MS } from '@quorate/replica';
 import { describe, expect, it } from 'vitest';
-import { TICK_MS, Ticker } from './ticker.js';
+import { Ticker } from './ticker.js';
 
 function counting(): { advanceTo(nowMs: number): number } {
   let nowMs = 0;
