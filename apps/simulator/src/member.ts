@@ -288,6 +288,7 @@ export class SimulatedMember {
   /** SIGTERM: what waits is answered, the log is closed, the process ends; an operator who waits too long kills it. */
   shutDown(): void {
     const [replica, wal] = [this.replica, this.#wal];
+    if (this.isShuttingDown) return;
     if (replica === null || wal === null) return this.stop('process');
     this.#world.mark('a member was shut down in order');
     this.isShuttingDown = true;
