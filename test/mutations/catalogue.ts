@@ -91,6 +91,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: RAFT,
     find: 'mustSync: entries.length > 0 || termOrVoteMoved,',
     replace: 'mustSync: entries.length > 0,',
+    finder: 'directed scenarios',
   },
   {
     id: 'M7',
@@ -193,6 +194,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: READ_ROUNDS,
     find: 'if (round === null || round.acknowledgedBy.size < othersNeeded) return [];',
     replace: 'if (round === null) return [];',
+    finder: 'small scope',
   },
   {
     id: 'M19',
@@ -320,6 +322,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: WAL,
     find: "if (error !== null) this.#fail('fsync', error);",
     replace: 'if (error !== null) return this.#startSync();',
+    finder: 'disk faults',
   },
   {
     id: 'M34',
@@ -328,6 +331,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: WAL,
     find: "if (error !== null) this.#fail('fsync', error);",
     replace: "if (error !== null && sequence < 0) this.#fail('fsync', error);",
+    finder: 'disk faults',
   },
   {
     id: 'M35',

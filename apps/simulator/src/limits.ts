@@ -1,5 +1,6 @@
 import type { StateMachineOptions } from '@quorate/kv';
-import type { ReplicaConfig } from '@quorate/replica';
+import { RAFT_LIMITS, type RaftLimits } from '@quorate/raft';
+import { WAITING_MAX } from '@quorate/replica';
 import type { SeededRandom } from './random.js';
 
 /**
@@ -8,20 +9,10 @@ import type { SeededRandom } from './random.js';
  */
 export interface MemberLimits {
   readonly waitingMax: number;
-  readonly raft: Required<NonNullable<ReplicaConfig['raft']>>;
+  readonly raft: RaftLimits;
 }
 
-export const DEFAULT_LIMITS: MemberLimits = {
-  waitingMax: 16_384,
-  raft: {
-    appendBytesMax: 512 * 1024,
-    inflightMessagesMax: 64,
-    inflightBytesMax: 8 * 1024 * 1024,
-    uncommittedBytesMax: 64 * 1024 * 1024,
-    applyBytesMax: 4 * 1024 * 1024,
-    readsWaitingMax: 65_536,
-  },
-};
+export const DEFAULT_LIMITS: MemberLimits = { waitingMax: WAITING_MAX, raft: RAFT_LIMITS };
 
 export function drawLimits(random: SeededRandom): MemberLimits {
   const few = (low: number, high: number, usual: number): number =>
@@ -48,14 +39,3 @@ export function drawStateLimits(random: SeededRandom): StateMachineOptions {
     ...(random.chance(0.3) ? { answersPerClientMax: 1 + random.below(4) } : {}),
   };
 }
-
-/** What the state machine is bounded by where an option says nothing. */
-export const STATE_LIMITS: Required<StateMachineOptions> = {
-  retainedChangesMin: 100_000,
-  retainedMs: 600_000,
-  retainedBytesMax: 256 * 1024 * 1024,
-  registrationsMax: 10_000,
-  answersPerClientMax: 1_024,
-  idempotencyKeysMax: 100_000,
-  namespacesMax: 10_000,
-};

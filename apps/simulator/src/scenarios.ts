@@ -96,6 +96,22 @@ function allLosePower(): void {
   finish(simulation, 50);
 }
 
+/** P11: what elected a leader is on disk, also when the power goes before the first entry of the new term is. */
+function powerLostRightAfterAnElection(): void {
+  const simulation = begin(34);
+  const { world, cluster } = simulation;
+  startUsers(simulation);
+  for (let round = 0; round < 12; round += 1) {
+    const old = leaderOf(simulation);
+    old.stop('power');
+    world.runUntil(world.nowMs + 10_000, () => cluster.leader !== null);
+    for (const member of cluster.members) if (member !== old) member.stop('power');
+    for (const member of cluster.members) member.start();
+    pass(simulation, 1_000);
+  }
+  finish(simulation, 20);
+}
+
 function oneLosesPower(): void {
   const simulation = begin(2, { memberCount: 1, syncMeanMs: 30 });
   startUsers(simulation);
@@ -684,4 +700,5 @@ export const SCENARIOS: Readonly<Record<string, () => void>> = {
   'messages between members come twice and late': everythingTwice,
   'a cache that finds a stale member first leaves it for one that knows more': staleMemberNear,
   'a cache that begins anew is not taken back in time by a member that is behind': staleMemberAtResync,
+  'the power goes right after an election': powerLostRightAfterAnElection,
 };

@@ -35,6 +35,16 @@ const PROBE_TARGETS_MAX = 16;
 const RETRY_MS = 100;
 const RETRY_MS_MAX = 2000;
 
+/** What holds where an option says nothing. */
+export const CACHED_VIEW_DEFAULTS: Required<Omit<CachedViewOptions, 'random' | 'resume'>> = {
+  bytesMax: 64 * 1024 * 1024,
+  waitMs: 1000,
+  waitingReadsMax: 10_000,
+  fillsMax: 256,
+  floorsMax: 10_000,
+  namespacesMax: 100_000,
+};
+
 interface WaitingRead {
   readonly read: CacheRead;
   /** Of minRevision and the key's floor. */
@@ -123,15 +133,7 @@ export class CachedView {
   #commands: CacheCommand[] = [];
 
   constructor(options: CachedViewOptions) {
-    this.#options = {
-      bytesMax: 64 * 1024 * 1024,
-      waitMs: 1000,
-      waitingReadsMax: 10_000,
-      fillsMax: 256,
-      floorsMax: 10_000,
-      namespacesMax: 100_000,
-      ...options,
-    };
+    this.#options = { ...CACHED_VIEW_DEFAULTS, ...options };
     this.#resume = options.resume ?? null;
     this.#epoch = this.#resume?.epoch ?? null;
     this.#entries = new HeldEntries(this.#options.bytesMax);

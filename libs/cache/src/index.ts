@@ -1,4 +1,4 @@
-export { CachedView } from './cached-view.js';
+export { CACHED_VIEW_DEFAULTS, CachedView } from './cached-view.js';
 export type {
   CacheCommand,
   CacheCounters,

@@ -61,7 +61,7 @@ export interface StateMachineLoad {
   readonly namespaces: number;
 }
 
-const DEFAULTS: Required<StateMachineOptions> = {
+export const STATE_MACHINE_DEFAULTS: Required<StateMachineOptions> = {
   retainedChangesMin: 100_000,
   retainedMs: 600_000,
   retainedBytesMax: 256 * 1024 * 1024,
@@ -90,7 +90,7 @@ export class StateMachine {
   #counters: CountersRow;
 
   constructor(options: StateMachineOptions = {}, restored: RestoredState | null = null) {
-    const limits = { ...DEFAULTS, ...options };
+    const limits = { ...STATE_MACHINE_DEFAULTS, ...options };
     const state = restored ?? emptyState(limits);
     this.#namespacesMax = limits.namespacesMax;
     this.#namespaces = state.namespaces;
@@ -105,7 +105,7 @@ export class StateMachine {
    * Throws DecodeError for anything but a whole, undamaged snapshot.
    */
   static restore(chunks: Iterable<Uint8Array>, options: StateMachineOptions = {}): StateMachine {
-    return new StateMachine(options, restoreSnapshot(chunks, { ...DEFAULTS, ...options }));
+    return new StateMachine(options, restoreSnapshot(chunks, { ...STATE_MACHINE_DEFAULTS, ...options }));
   }
 
   /** Log index of the newest command, 0 before the first. Part of the state, so of each snapshot (P31). */

@@ -1,4 +1,5 @@
-export { Raft, type ProposeResult, type RaftConfig, type RaftLoad, type RaftRestored } from './raft.js';
+export { RAFT_LIMITS, Raft } from './raft.js';
+export type { ProposeResult, RaftConfig, RaftLimits, RaftLoad, RaftRestored } from './raft.js';
 export { quorumIndex, quorumSize, voteResult } from './quorum.js';
 export { logIndex, memberId, term } from './types.js';
 export type {

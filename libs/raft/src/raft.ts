@@ -25,7 +25,8 @@ import {
   type VoteResponse,
 } from './types.js';
 
-export interface RaftConfig {
+/** Limits that are not given are `RAFT_LIMITS`. */
+export interface RaftConfig extends Partial<RaftLimits> {
   readonly self: MemberId;
   /** All voters, `self` among them. */
   readonly members: readonly MemberId[];
@@ -34,15 +35,28 @@ export interface RaftConfig {
   readonly heartbeatTicks: number;
   /** Uniform in [0, 1). The core has no randomness of its own. */
   readonly random: () => number;
-  readonly appendBytesMax?: number;
-  readonly inflightMessagesMax?: number;
-  readonly inflightBytesMax?: number;
-  /** Proposals are refused while this much is appended and not committed. */
-  readonly uncommittedBytesMax?: number;
-  readonly applyBytesMax?: number;
-  /** Reads that may wait for a round at a time. */
-  readonly readsWaitingMax?: number;
 }
+
+/** What a member sends, keeps and hands out at a time. */
+export interface RaftLimits {
+  readonly appendBytesMax: number;
+  readonly inflightMessagesMax: number;
+  readonly inflightBytesMax: number;
+  /** Proposals are refused while this much is appended and not committed. */
+  readonly uncommittedBytesMax: number;
+  readonly applyBytesMax: number;
+  /** Reads that may wait for a round at a time. */
+  readonly readsWaitingMax: number;
+}
+
+export const RAFT_LIMITS: RaftLimits = {
+  appendBytesMax: 512 * 1024,
+  inflightMessagesMax: 64,
+  inflightBytesMax: 8 * 1024 * 1024,
+  uncommittedBytesMax: 64 * 1024 * 1024,
+  applyBytesMax: 4 * 1024 * 1024,
+  readsWaitingMax: 65_536,
+};
 
 /** What was recovered from disk. */
 export interface RaftRestored {
@@ -120,15 +134,7 @@ export class Raft {
     assert(config.members.includes(config.self), 'a member must be in its own member list');
     assert.equal(new Set(config.members).size, config.members.length);
     assert(config.electionTimeoutTicks > config.heartbeatTicks && config.heartbeatTicks >= 1);
-    this.#config = {
-      appendBytesMax: 512 * 1024,
-      inflightMessagesMax: 64,
-      inflightBytesMax: 8 * 1024 * 1024,
-      uncommittedBytesMax: 64 * 1024 * 1024,
-      applyBytesMax: 4 * 1024 * 1024,
-      readsWaitingMax: 65_536,
-      ...config,
-    };
+    this.#config = { ...RAFT_LIMITS, ...config };
     this.self = config.self;
     this.#peers = config.members.filter((member) => member !== config.self);
     this.#log = new RaftLog(restored.entries, restored.hardState.commit);
@@ -361,8 +367,8 @@ export class Raft {
   }
 
   /**
-   * The whole state as plain data, with nothing left out: the dump that an operator wants of a member that behaves oddly, and what lets an
-   * exhaustive search tell two states apart. It changes nothing.
+   * The whole state as plain data, with nothing left out: an exhaustive search tells two states apart by it, and what it left out would be
+   * states that are never visited. It changes nothing.
    */
   inspect() {
     return {

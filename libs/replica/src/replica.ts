@@ -8,7 +8,7 @@ import {
   type LogIndex,
   type MemberId,
   type Message,
-  type RaftConfig,
+  type RaftLimits,
   type RaftLoad,
   type Ready,
   type Term,
@@ -24,20 +24,10 @@ export interface ReplicaConfig {
   readonly electionTimeoutTicks?: number;
   /** Default 1. */
   readonly heartbeatTicks?: number;
-  /** Proposals and reads that may wait at a time; beyond it they are refused as OVERLOADED. Default 16,384 each. */
+  /** Proposals and reads that may wait at a time; beyond it they are refused as OVERLOADED. `WAITING_MAX` unless told otherwise. */
   readonly waitingMax?: number;
   /** Windows and bounds of the core, where they are not to be its own defaults. */
-  readonly raft?: Partial<
-    Pick<
-      RaftConfig,
-      | 'appendBytesMax'
-      | 'inflightMessagesMax'
-      | 'inflightBytesMax'
-      | 'uncommittedBytesMax'
-      | 'applyBytesMax'
-      | 'readsWaitingMax'
-    >
-  >;
+  readonly raft?: Partial<RaftLimits>;
 }
 
 /** What waits in a member, for metrics and for checkers. */
@@ -95,6 +85,8 @@ interface WrittenReady {
 /** Longer without a leader than any election should take, in election timeouts. */
 const NO_LEADER_TIMEOUTS_MAX = 2.5;
 
+/** Proposals, and reads, that wait at a time. */
+export const WAITING_MAX = 16_384;
 /** With so many Readys behind a disk that hangs, what only answers somebody is dropped: Raft repeats what matters. */
 const READYS_WAITING_MAX = 256;
 
@@ -145,7 +137,7 @@ export class Replica {
     this.#wal = wal;
     this.machine = machine;
     this.#observer = observer;
-    this.#waitingMax = config.waitingMax ?? 16_384;
+    this.#waitingMax = config.waitingMax ?? WAITING_MAX;
     this.#electionTimeoutTicks = config.electionTimeoutTicks ?? 10;
     this.raft = new Raft(
       {

@@ -1,6 +1,6 @@
-import type { CacheLoad } from '@quorate/cache';
-import type { StateMachineOptions } from '@quorate/kv';
-import { STATE_LIMITS, type MemberLimits } from '../limits.js';
+import { CACHED_VIEW_DEFAULTS, type CacheLoad } from '@quorate/cache';
+import { STATE_MACHINE_DEFAULTS, type StateMachineOptions } from '@quorate/kv';
+import type { MemberLimits } from '../limits.js';
 import type { World } from '../world.js';
 import type { MemberView, RunningChecker } from './member-view.js';
 
@@ -14,14 +14,8 @@ const ONE_BYTES_MAX = 4 * 1024;
  * meanwhile.
  */
 const READYS_MAX = 1_000;
-/** The view's own defaults, see CachedViewOptions. */
-const CACHE_LIMITS = {
-  waitingReads: 10_000,
-  fills: 256,
-  floors: 10_000,
-  unconfirmedProbes: 16,
-  namespaces: 100_000,
-};
+/** The view's own bound, see PROBE_TARGETS_MAX. */
+const UNCONFIRMED_PROBES_MAX = 16;
 /** Looking at every step would cost more than all else. */
 const LOOK_AT_EACH = 8;
 
@@ -41,7 +35,7 @@ export class BoundedMemoryChecker implements RunningChecker {
   constructor(world: World, limits: MemberLimits, state: StateMachineOptions) {
     this.#world = world;
     this.#limits = limits;
-    this.#state = { ...STATE_LIMITS, ...state };
+    this.#state = { ...STATE_MACHINE_DEFAULTS, ...state };
   }
 
   observe(member: MemberView): void {
@@ -87,12 +81,12 @@ export class BoundedMemoryChecker implements RunningChecker {
   /** A gateway's view of `bytesMax` bytes. */
   lookAtCache(gateway: string, load: CacheLoad, entryBytes: number, bytesMax: number): void {
     this.#within(gateway, 'bytes of entries', entryBytes, bytesMax);
-    this.#within(gateway, 'waiting reads', load.waitingReads, CACHE_LIMITS.waitingReads);
-    this.#within(gateway, 'reads in lists', load.listedReads, 2 * CACHE_LIMITS.waitingReads);
-    this.#within(gateway, 'fills', load.fills, CACHE_LIMITS.fills);
-    this.#within(gateway, 'floors', load.floors, CACHE_LIMITS.floors);
-    this.#within(gateway, 'unconfirmed probes', load.unconfirmedProbes, CACHE_LIMITS.unconfirmedProbes);
-    this.#within(gateway, 'namespaces', load.namespaces, CACHE_LIMITS.namespaces);
+    this.#within(gateway, 'waiting reads', load.waitingReads, CACHED_VIEW_DEFAULTS.waitingReadsMax);
+    this.#within(gateway, 'reads in lists', load.listedReads, 2 * CACHED_VIEW_DEFAULTS.waitingReadsMax);
+    this.#within(gateway, 'fills', load.fills, CACHED_VIEW_DEFAULTS.fillsMax);
+    this.#within(gateway, 'floors', load.floors, CACHED_VIEW_DEFAULTS.floorsMax);
+    this.#within(gateway, 'unconfirmed probes', load.unconfirmedProbes, UNCONFIRMED_PROBES_MAX);
+    this.#within(gateway, 'namespaces', load.namespaces, CACHED_VIEW_DEFAULTS.namespacesMax);
   }
 
   /** In the end, with nobody asking any more, nothing waits anywhere: what is left over was forgotten. */
