@@ -29,17 +29,24 @@ interface ClusterJson {
 
 /** A whole development cluster of real processes on free ports of loopback, in a folder of its own. */
 export class DevCluster {
-  readonly folder = mkdtempSync(join(tmpdir(), 'quorate-e2e-'));
+  readonly folder: string;
   output = '';
   #dev: ReturnType<typeof spawn> | null = null;
   readonly #extra = new Map<number, ReturnType<typeof spawn>>();
   #port = 0;
   #basePort = 0;
 
-  static async start(options: { nats?: boolean } = {}): Promise<DevCluster> {
-    const cluster = new DevCluster();
+  private constructor(folder: string) {
+    this.folder = folder;
+  }
+
+  /** `made`: the folder and base port of a cluster that was made already; its own new one otherwise. */
+  static async start(
+    options: { nats?: boolean; made?: { folder: string; basePort: number } } = {},
+  ): Promise<DevCluster> {
+    const cluster = new DevCluster(options.made?.folder ?? mkdtempSync(join(tmpdir(), 'quorate-e2e-')));
     // Base ports far from the defaults and from the ephemeral range, spread by process.
-    cluster.#basePort = await freeBasePort();
+    cluster.#basePort = options.made?.basePort ?? (await freeBasePort());
     cluster.#port = cluster.#basePort + 5;
     await cluster.resume(options);
     return cluster;
@@ -267,7 +274,7 @@ function findProcess(matches: (environment: string[], command: string[]) => bool
 }
 
 /** A base port whose neighbours are free now. */
-async function freeBasePort(): Promise<number> {
+export async function freeBasePort(): Promise<number> {
   for (let attempt = 0; attempt < 50; attempt++) {
     const base = 20_000 + Math.floor(Math.random() * 1000) * 10;
     const needed = [1, 5, 6, 10, 11, 20, 21, 30, 31].map((offset) => base + offset);

@@ -18,6 +18,7 @@ export interface Mutation {
 export type Finder =
   | 'simulator'
   | 'directed scenarios'
+  | 'core scenarios'
   | 'small scope'
   | 'crash points'
   | 'disk faults'
@@ -29,6 +30,8 @@ const RAFT_QUORUM = 'libs/raft/src/quorum.ts';
 const READ_ROUNDS = 'libs/raft/src/read-rounds.ts';
 const REPLICA = 'libs/replica/src/replica.ts';
 const REQUESTS = 'libs/replica/src/requests.ts';
+const FOLLOWER_READS = 'libs/raft/src/follower-reads.ts';
+const SNAPSHOT_FILES = 'libs/wal/src/snapshot-files.ts';
 const WAL = 'libs/wal/src/wal.ts';
 const SEGMENT = 'libs/wal/src/segment.ts';
 const RECORD = 'libs/wal/src/record.ts';
@@ -89,8 +92,8 @@ export const MUTATIONS: readonly Mutation[] = [
     bug: 'a new term or vote is written without fsync',
     rule: 'P11',
     file: RAFT,
-    find: 'mustSync: entries.length > 0 || termOrVoteMoved,',
-    replace: 'mustSync: entries.length > 0,',
+    find: 'mustSync: entries.length > 0 || termOrVoteMoved || reset !== null,',
+    replace: 'mustSync: entries.length > 0 || reset !== null,',
     finder: 'directed scenarios',
   },
   {
@@ -743,7 +746,7 @@ export const MUTATIONS: readonly Mutation[] = [
     bug: 'an idempotency key answers another request than its own',
     rule: 'K18',
     file: 'libs/kv/src/idempotency.ts',
-    find: "    if (!bytesEqual(kept.row.fingerprint, stamp.fingerprint)) return { type: 'reused' };",
+    find: "    if (!bytesEqual(row.fingerprint, stamp.fingerprint)) return { type: 'reused' };",
     replace: '',
   },
   {
@@ -753,5 +756,108 @@ export const MUTATIONS: readonly Mutation[] = [
     file: REQUESTS,
     find: "    // From the barrier's confirmation to the answer there is no await: one snapshot, for free.",
     replace: "    if (request.type === 'list') return respond(this.#answer(request));",
+  },
+  {
+    id: 'M84',
+    bug: 'a snapshot gets its name before its bytes are durable',
+    rule: 'P10',
+    file: SNAPSHOT_FILES,
+    find: '      this.#startSync((error) => {\n        const failure',
+    replace: '      ((run: (error: Error | null) => void) => run(null))((error) => {\n        const failure',
+    finder: 'crash points',
+  },
+  {
+    id: 'M85',
+    bug: 'an installed snapshot keeps a tail that contradicts it',
+    rule: 'P9',
+    file: RAFT,
+    find: 'if (this.#log.termAt(point.index) === point.term) {\n      this.#log.skipTo',
+    replace: 'if (this.#log.termAt(point.index) !== null) {\n      this.#log.skipTo',
+    finder: 'core scenarios',
+  },
+  {
+    id: 'M86',
+    bug: 'the log on the disk is not reset when a snapshot is installed',
+    rule: 'P10',
+    file: REPLICA,
+    find: '      const { reset, hardState, entries } = ready;',
+    replace: '      const { hardState, entries } = ready;\n      const reset = null;',
+  },
+  {
+    id: 'M87',
+    bug: 'an answer to an older request confirms reads that were asked for later',
+    rule: 'R9',
+    file: FOLLOWER_READS,
+    find: 'this.#asked[0] !== undefined && this.#asked[0].readId <= readId',
+    replace: 'this.#asked[0] !== undefined',
+    finder: 'core scenarios',
+  },
+  {
+    id: 'M88',
+    bug: "a follower's read is answered without a quorum round",
+    rule: 'P3',
+    file: RAFT,
+    find: '    this.#reads.addRemote(message.from, message.readId);',
+    replace: '    this.#confirmRead({ id: message.readId, from: message.from, index: this.#log.committed });',
+  },
+  {
+    id: 'M89',
+    bug: 'a transfer lifts the comparison of the logs',
+    rule: 'T3',
+    file: RAFT,
+    find: 'const granted = free && this.#log.isUpToDate(message.lastIndex, message.lastTerm);\n    if (granted) {',
+    replace:
+      'const granted = free && (message.transfer || this.#log.isUpToDate(message.lastIndex, message.lastTerm));\n    if (granted) {',
+    finder: 'core scenarios',
+  },
+  {
+    id: 'M90',
+    bug: 'a snapshot is written from the state as it goes on changing',
+    rule: 'K28',
+    file: 'libs/kv/src/namespaces.ts',
+    find: 'const entries = state.entries.clone();',
+    replace: 'const entries = state.entries;',
+  },
+  {
+    id: 'M91',
+    bug: 'a new segment does not begin with the vote',
+    rule: 'P11',
+    file: WAL,
+    find: 'const start = { hardState: this.#hardState, logEnd };',
+    replace: 'const start = { hardState: { ...this.#hardState, vote: null }, logEnd };',
+    finder: 'crash points',
+  },
+  {
+    id: 'M92',
+    bug: 'a chunk of a snapshot is believed without its checksum',
+    rule: 'P18',
+    file: 'libs/wal/src/snapshot-layout.ts',
+    find: '  if (frame.readUInt32LE(0) !== checksumOf(frame.subarray(4), fileChecksum, chunk)) return null;',
+    replace: '',
+    finder: 'damage',
+  },
+  {
+    id: 'M93',
+    bug: 'a follower that needs entries which are gone is offered no snapshot',
+    rule: 'S4',
+    file: RAFT,
+    find: '      if (progress.nextIndex < this.#log.firstIndex) {\n        this.#offerSnapshot(to, progress);',
+    replace: '      if (progress.nextIndex < this.#log.firstIndex) {',
+  },
+  {
+    id: 'M94',
+    bug: 'after an installed snapshot the old state is served',
+    rule: 'P9',
+    file: REPLICA,
+    find: '    this.#machine = machine;\n    this.#observer.installed',
+    replace: '    this.#observer.installed',
+  },
+  {
+    id: 'M95',
+    bug: 'a backup is taken without a quorum round',
+    rule: 'P3',
+    file: REQUESTS,
+    find: '        return replica.readBarrier(deadlineMs, (refusal) => {',
+    replace: '        return ((run: (refusal: StoreFailure | null) => void) => run(null))((refusal) => {',
   },
 ];

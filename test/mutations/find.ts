@@ -18,6 +18,11 @@ async function search(finder: Finder, seedsMax: number, hint: number): Promise<O
       return simulateSeeds(seedsMax, hint);
     case 'directed scenarios':
       return runScenarios(hint);
+    case 'core scenarios': {
+      const { searchScenarios } = await import('../../libs/raft/src/play-scenarios.testing.js');
+      const { violation, played } = searchScenarios();
+      return { violation, effort: played };
+    }
     case 'small scope': {
       const { searchSmallScope } = await import('../../libs/raft/src/small-scope.testing.js');
       const { violation, states } = searchSmallScope();

@@ -6,12 +6,24 @@ import { readIfPresent } from './secrets.js';
 /** Where a member is to be, before it has an identity. */
 export type PlannedMember = Omit<ClusterMember, 'incarnation'>;
 
-/** A new cluster: a random id, and for each member the incarnation that its folder is about to be formatted with. */
-export function newCluster(members: readonly PlannedMember[]): ClusterFile {
+/** Which cluster it is, and the how manieth life of it. */
+export interface ClusterOrigin {
+  readonly clusterId: string;
+  readonly epoch: number;
+}
+
+/**
+ * A new cluster: a random id, and for each member the incarnation that its folder is about to be formatted with. One that is
+ * restored keeps its id and begins the next epoch.
+ */
+export function newCluster(
+  members: readonly PlannedMember[],
+  restored: ClusterOrigin | null = null,
+): ClusterFile {
   return {
     format: 1,
-    clusterId: randomBytes(8).toString('hex'),
-    epoch: 1,
+    clusterId: restored?.clusterId ?? randomBytes(8).toString('hex'),
+    epoch: (restored?.epoch ?? 0) + 1,
     members: members.map(({ id, host, linkPort, healthPort }) => ({
       id,
       host,

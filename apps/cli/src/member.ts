@@ -9,6 +9,12 @@ import { CommandError } from './command-error.js';
 import { basePortOf, planDevCluster } from './plan.js';
 import { secretPaths } from './secrets.js';
 
+/**
+ * The state lies in slabs of 64 KiB outside the JavaScript heap. With its usual threshold glibc's malloc cuts them from its arenas, and
+ * gives back little of what is freed: 770 MiB instead of 640 for a million entries that were all written twice.
+ */
+const MEMBER_ALLOCATOR = { MALLOC_MMAP_THRESHOLD_: '65536' };
+
 /** The data folder of a member of a development cluster. */
 export function memberDataFolder(folder: string, id: number): string {
   return join(folder, `member-${id}`);
@@ -23,6 +29,7 @@ export function memberEnvironment(folder: string, id: number, natsPort: number |
     QUORATE_DATA_DIR: memberDataFolder(folder, id),
     QUORATE_SECRETS_DIR: secretPaths(folder).memberFolder,
     QUORATE_HOST: '127.0.0.1',
+    ...MEMBER_ALLOCATOR,
   };
   if (natsPort === null) return environment;
   return { ...environment, ...natsVariables(folder, natsPort, 'member') };

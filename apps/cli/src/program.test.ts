@@ -269,6 +269,11 @@ describe('cluster status', () => {
       revision: 8,
       stateHash: '00112233445566778899aabbccddeeff',
       entries: 3,
+      firstIndex: 6,
+      snapshotIndex: 5,
+      logBytes: 4096,
+      diskStalled: false,
+      diverged: false,
       peers: [],
     };
     const cluster = {
@@ -279,6 +284,15 @@ describe('cluster status', () => {
       members: [
         { id: 1, reachable: true, status },
         { id: 2, reachable: false, status: null },
+        {
+          id: 3,
+          reachable: true,
+          status: {
+            ...status,
+            ...{ id: 3, role: 'follower', quorum: false, snapshotIndex: 0, firstIndex: 1 },
+            ...{ diskStalled: true, diverged: true },
+          },
+        },
       ],
       cache: { state: 'live', epoch: 1, revision: 8, stalenessMs: 12.3, quorum: true },
     };
@@ -287,13 +301,48 @@ describe('cluster status', () => {
     expect(printed).toEqual([
       'cluster 0123456789abcdef, epoch 1: has a quorum, leader 1',
       'cache of this gateway: live, revision 8, at most 13 ms old',
-      'member  role         term  last  commit  applied  revision  hash',
-      '1       leader       4     11    10      10       8         00112233',
-      '2       unreachable  -     -     -       -        -         -',
+      'member  role         term  quorum  log   commit  applied  snapshot  log bytes  revision  hash',
+      '1       leader       4     yes     6-11  10      10       5         4096       8         00112233',
+      '2       unreachable  -     -       -     -       -        -         -          -         -',
+      '3       follower     4     NO      1-11  10      10       none      4096       8         00112233',
+      'ALARM member 2: does not answer this gateway',
+      'ALARM member 3: its disk does not finish writes; it does not lead',
+      "ALARM member 3: its state differs from the majority's at the same log index; it stopped serving",
     ]);
     expect(statusLines({ ...cluster, quorum: false, leader: null } as never)[0]).toContain(
       'NO QUORUM, leader unknown',
     );
+  });
+});
+
+describe('cluster commands', () => {
+  it('transfer names a member or leaves the choice to the leader', async () => {
+    answer = { status: 200, body: '{"leader":2,"moved":true}' };
+    await run('cluster', 'transfer', '--to', '2');
+    answer = { status: 200, body: '{"leader":2,"moved":false}' };
+    await run('cluster', 'transfer');
+    expect(seen).toMatchObject([
+      { method: 'POST', path: '/v1/cluster/transfer', body: '{"to":2}' },
+      { method: 'POST', path: '/v1/cluster/transfer', body: '{}' },
+    ]);
+    expect(printed).toEqual(['member 2 leads now', 'member 2 led already: nothing changed']);
+    expect(await failing('cluster', 'transfer', '--to', 'two')).toMatchObject({ exitCode: 1 });
+  });
+
+  it('snapshot tells what was taken', async () => {
+    answer = { status: 200, body: '{"index":9,"revision":7,"payloadBytes":1234,"taken":true}' };
+    await run('cluster', 'snapshot');
+    answer = { status: 200, body: '{"index":9,"revision":7,"payloadBytes":1234,"taken":false}' };
+    await run('cluster', 'snapshot');
+    expect(printed).toEqual([
+      'snapshot taken at log index 9, revision 7, 1234 bytes',
+      'the newest snapshot is of this state already: at log index 9, revision 7, 1234 bytes',
+    ]);
+  });
+
+  it('that break off have harmed no data: 1, not 2', async () => {
+    answer = 'hang up';
+    expect(await failing('cluster', 'transfer')).toMatchObject({ exitCode: 1 });
   });
 });
 

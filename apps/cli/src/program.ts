@@ -1,12 +1,14 @@
-import { GATEWAY_PORT, LIST_LIMIT_DEFAULT } from '@quorate/api';
+import { BASE_PORT, GATEWAY_PORT, LIST_LIMIT_DEFAULT } from '@quorate/api';
 import { Command } from 'commander';
 import { readFile } from 'node:fs/promises';
 import { text as readStream } from 'node:stream/consumers';
 import { check, deleteEntity, deletePolicy, putEntity, putPolicy } from './access-commands.js';
-import { clusterStatus } from './cluster-commands.js';
+import { backUp, verifyBackup } from './backup-commands.js';
+import { clusterStatus, snapshot, transfer } from './cluster-commands.js';
+import type { PlannedMember } from './cluster-file.js';
 import { CommandError } from './command-error.js';
 import type { ExitCode } from './command-error.js';
-import { dev } from './dev.js';
+import { DEFAULT_MEMBERS, dev } from './dev.js';
 import {
   createNamespace,
   deleteEntry,
@@ -18,8 +20,9 @@ import {
 } from './entry-commands.js';
 import { init } from './init.js';
 import { runMember } from './member.js';
-import { parseDataFolder, parseMemberCount, parsePort } from './plan.js';
+import { parseDataFolder, parseMemberCount, parsePort, planDevCluster, planHosts } from './plan.js';
 import type { GatewayAccess } from './rest.js';
+import { restore } from './restore.js';
 
 /** What a command line needs of the process it runs in. */
 export interface ProgramEnvironment {
@@ -244,11 +247,72 @@ function addAccess(program: Command, { print, setExitCode }: ProgramEnvironment)
 }
 
 function addCluster(program: Command, { print }: ProgramEnvironment): void {
-  const cluster = program.command('cluster').description('the cluster as a gateway sees it');
-  gatewayCommand(cluster, 'status', 'members, leader, quorum, and how old the cache is').action(
+  const cluster = program.command('cluster').description('look after a cluster');
+  gatewayCommand(cluster, 'status', 'members, leader, quorum, alarms, and how old the cache is').action(
     async (options: GatewayAccess) => {
       (await clusterStatus(options)).forEach(print);
     },
+  );
+  gatewayCommand(cluster, 'transfer', 'hand leadership to another member, before its machine is worked on')
+    .option('--to <id>', 'the member (default: the nearest follower)')
+    .action(async (options: GatewayAccess & { to?: string }) => {
+      const to = options.to === undefined ? null : parseCount('--to', options.to);
+      (await transfer(options, to)).forEach(print);
+    });
+  gatewayCommand(
+    cluster,
+    'snapshot',
+    'make a member, as a rule the leader, take a durable snapshot now',
+  ).action(async (options: GatewayAccess) => {
+    (await snapshot(options)).forEach(print);
+  });
+  gatewayCommand(
+    cluster,
+    'backup <file>',
+    'write a verified backup with every write acknowledged before; replaces no file',
+  ).action(async (file: string, options: GatewayAccess) => {
+    (await backUp(options, file)).forEach(print);
+  });
+  cluster
+    .command('verify <file>')
+    .description('verify a backup: its checksums, and that its state can be restored')
+    .action(async (file: string) => {
+      (await verifyBackup(file)).forEach(print);
+    });
+  cluster
+    .command('restore <file>')
+    .description('make a new cluster from a backup in an empty folder, for `quorate dev --dir`')
+    .requiredOption('--data <folder>', 'the folder')
+    .option('--members <count>', `number of members (default: one per host, else ${DEFAULT_MEMBERS})`)
+    .option('--base-port <port>', 'first of the ports, all on this machine', String(BASE_PORT))
+    .option('--hosts <names>', 'host of each member, separated by commas: for a cluster of machines')
+    .option('--link-port <port>', 'with --hosts: link port of every member', '7410')
+    .option('--health-port <port>', 'with --hosts: health and metrics port of every member', '7411')
+    .action(async (file: string, options: RestorePlan & { data: string }) => {
+      await restore({ file, folder: options.data, members: planRestored(options), print });
+    });
+}
+
+interface RestorePlan {
+  readonly members?: string;
+  readonly basePort: string;
+  readonly hosts?: string;
+  readonly linkPort: string;
+  readonly healthPort: string;
+}
+
+/** Where the members of a restored cluster are to be. */
+function planRestored(options: RestorePlan): readonly PlannedMember[] {
+  if (options.hosts === undefined) {
+    const basePort = parsePort('--base-port', options.basePort, BASE_PORT_MAX);
+    return planDevCluster(parseMemberCount(options.members ?? String(DEFAULT_MEMBERS)), basePort).members;
+  }
+  const hosts = options.hosts.split(',').map((host) => host.trim());
+  return planHosts(
+    hosts,
+    parseMemberCount(options.members ?? String(hosts.length)),
+    parsePort('--link-port', options.linkPort),
+    parsePort('--health-port', options.healthPort),
   );
 }
 

@@ -14,6 +14,8 @@ export interface RestRequest {
   /** JSON text, sent as it is. */
   readonly body?: string;
   readonly headers?: Readonly<Record<string, string>>;
+  /** 10,000 unless told otherwise. */
+  readonly timeoutMs?: number;
 }
 
 export interface RestAnswer {
@@ -24,6 +26,8 @@ export interface RestAnswer {
 
 /** Longer than the gateway's own deadline: it answers before we give up. */
 const TIMEOUT_MS = 10_000;
+/** Before its first piece a backup may have to wait for a snapshot of everything. */
+const IDLE_MS_MAX = 70_000;
 /** Failures to connect: the request never left. */
 const NOT_SENT = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH']);
 
@@ -49,7 +53,7 @@ export async function send(access: GatewayAccess, request: RestRequest): Promise
         ...headers,
       },
       ...(body === undefined ? {} : { body }),
-      signal: AbortSignal.timeout(TIMEOUT_MS),
+      signal: AbortSignal.timeout(request.timeoutMs ?? TIMEOUT_MS),
     });
     answer = { status: response.status, text: await response.text(), headers: response.headers };
   } catch (error) {
@@ -57,6 +61,38 @@ export async function send(access: GatewayAccess, request: RestRequest): Promise
   }
   if (answer.status >= 200 && answer.status < 300) return answer;
   throw problemOf(answer);
+}
+
+/** An answer of any length, in pieces. CommandError when it breaks off, or when nothing comes for 70 seconds. */
+export async function* download(access: GatewayAccess, path: string): AsyncGenerator<Uint8Array> {
+  const token = await readToken(access.tokenFile);
+  const idle = new AbortController();
+  const timer = setTimeout(
+    () => idle.abort(new Error(`nothing came for ${IDLE_MS_MAX / 1000} s`)),
+    IDLE_MS_MAX,
+  );
+  let answers = false;
+  try {
+    const response = await fetch(new URL(path, access.url), {
+      headers: { authorization: `Bearer ${token}` },
+      signal: idle.signal,
+    });
+    answers = true;
+    const { status, headers } = response;
+    if (status !== 200) throw problemOf({ status, headers, text: await response.text() });
+    for await (const piece of response.body ?? []) {
+      timer.refresh();
+      yield piece;
+    }
+  } catch (error) {
+    if (error instanceof CommandError) throw error;
+    if (!answers) throw unreachable(access.url, 'GET', path, error);
+    throw new CommandError(`The gateway at ${access.url} broke its answer off (${codeOf(error)}).`);
+  } finally {
+    clearTimeout(timer);
+    // The reader may stop early: the connection ends with it.
+    idle.abort();
+  }
 }
 
 async function readToken(path: string): Promise<string> {
@@ -71,8 +107,8 @@ async function readToken(path: string): Promise<string> {
 
 function unreachable(url: string, method: string, path: string, error: unknown): CommandError {
   const code = codeOf(error);
-  // A check is a POST that changes nothing.
-  const writes = method !== 'GET' && !path.endsWith('/check');
+  // A check is a POST that changes nothing, and what is asked of the cluster changes no data.
+  const writes = method !== 'GET' && !path.endsWith('/check') && !path.startsWith('/v1/cluster/');
   if (!writes || NOT_SENT.has(code)) return new CommandError(`No gateway answers at ${url} (${code}).`);
   return new CommandError(
     `The gateway at ${url} did not answer (${code}): the outcome of the write is not known. Read before you repeat it.`,

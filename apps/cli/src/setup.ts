@@ -32,6 +32,7 @@ export async function setUpCluster(
 ): Promise<SetUp> {
   const path = clusterFilePath(folder);
   const existing = await readClusterFile(path);
+  await refuseUnfinishedRestore(folder);
   await prepareSecrets(folder);
   if (existing !== null) {
     await giveClusterFile(folder, existing);
@@ -52,8 +53,21 @@ export async function setUpCluster(
   return { cluster, created: true };
 }
 
+/** While it is there a restore has not ended: some of the members may hold nothing yet. */
+export function restoringClusterFile(folder: string): string {
+  return `${clusterFilePath(folder)}.restoring`;
+}
+
+/** Members that were not restored yet would outvote those that were, and their emptiness would become the truth. */
+export async function refuseUnfinishedRestore(folder: string): Promise<void> {
+  if ((await readIfPresent(restoringClusterFile(folder))) === null) return;
+  throw new CommandError(
+    `A restore into ${folder} stopped half-way: remove that folder and restore the backup again.`,
+  );
+}
+
 /** Members and gateways find cluster.json beside their secrets too: a container then needs that one folder. */
-async function giveClusterFile(folder: string, cluster: ClusterFile): Promise<void> {
+export async function giveClusterFile(folder: string, cluster: ClusterFile): Promise<void> {
   const { memberFolder, gatewayFolder } = secretPaths(folder);
   const text = clusterFileText(cluster);
   for (const path of [clusterFilePath(memberFolder), clusterFilePath(gatewayFolder)]) {
@@ -114,16 +128,27 @@ export function cleanEnvironment(): NodeJS.ProcessEnv {
 
 /** Runs `quorate-store format`: the explicit act that gives a folder its identity. Running it again is harmless. */
 async function formatMember(id: number, clusterFile: string, dataFolder: string): Promise<void> {
-  const program = await storeProgram();
-  const child = spawn(process.execPath, [program, 'format', '--member', String(id)], {
-    env: {
-      ...cleanEnvironment(),
-      QUORATE_CLUSTER_FILE: clusterFile,
-      QUORATE_DATA_DIR: dataFolder,
-    },
-    stdio: ['ignore', 'ignore', 'pipe'],
+  await runStore(['format', '--member', String(id)], {
+    QUORATE_CLUSTER_FILE: clusterFile,
+    QUORATE_DATA_DIR: dataFolder,
   });
+}
+
+/** Runs a command of `quorate-store` and returns the lines it printed. CommandError with its own words when it fails. */
+export async function runStore(
+  parameters: readonly string[],
+  environment: Readonly<Record<string, string>>,
+): Promise<readonly string[]> {
+  const program = await storeProgram();
+  const child = spawn(process.execPath, [program, ...parameters], {
+    env: { ...cleanEnvironment(), ...environment },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let printed = '';
   let said = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    if (printed.length < 65_536) printed += text;
+  });
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     if (said.length < 4096) said += text;
   });
@@ -131,5 +156,6 @@ async function formatMember(id: number, clusterFile: string, dataFolder: string)
     child.once('error', failed);
     child.once('close', done);
   });
-  if (code !== 0) throw new CommandError(said.trim() || `Formatting ${dataFolder} failed.`);
+  if (code !== 0) throw new CommandError(said.trim() || `quorate-store ${parameters[0]} failed (${code}).`);
+  return printed.split('\n').filter((line) => line !== '');
 }

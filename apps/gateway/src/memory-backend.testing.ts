@@ -1,3 +1,4 @@
+import { crc32 } from 'node:zlib';
 import { QuorateError, type ErrorCode } from '@quorate/api';
 import { CachedViewDriver } from '@quorate/client';
 import { revision, type Entry, type NamespaceRecord, type Operation, type Revision } from '@quorate/kv';
@@ -26,6 +27,15 @@ export class MemoryBackend implements Backend {
   readonly ownWrites: string[] = [];
   readonly lastOperations: Operation[] = [];
   lastIdempotencyKey: string | null = null;
+  leader = 2;
+  /** What a backup of this store consists of. */
+  snapshotChunks: readonly Uint8Array[] = [new Uint8Array([1, 2, 3]), new Uint8Array([4, 5])];
+  /** The checksum that the store claims for it; null: the right one. */
+  snapshotDigest: number | null = null;
+  /** The log index of the newest snapshot; 0: none. */
+  snapshotIndex = 0;
+  /** Called before a chunk is handed out; may throw. */
+  onChunk: (chunk: number) => void | Promise<void> = () => undefined;
   readonly #entries = new Map<string, Entry>();
   readonly #namespaces = new Map<string, NamespaceRecord>();
   #view = new Map<string, Entry>();
@@ -99,6 +109,41 @@ export class MemoryBackend implements Backend {
       const decision = { allowed, revision: revision(1), policies: allowed ? ['p1'] : [], reason };
       return { type: 'decision', decision, head: this.head };
     },
+    transfer: async (_token, to) => {
+      this.#called('transfer');
+      const leader = to ?? (this.leader === 2 ? 3 : 2);
+      if (leader > 3) throw new QuorateError('TRANSFER_FAILED');
+      const moved = leader !== this.leader;
+      this.leader = leader;
+      return { type: 'transferred', leader, moved };
+    },
+    snapshot: async () => {
+      this.#called('snapshot');
+      const taken = this.snapshotIndex < this.head;
+      this.snapshotIndex = this.head;
+      const payloadBytes = this.snapshotChunks.reduce((sum, { length }) => sum + length, 0);
+      return { type: 'snapshotTaken', index: this.snapshotIndex, revision: this.head, payloadBytes, taken };
+    },
+    backup: async (_token, index, chunk) => {
+      this.#called(`backup ${index} ${chunk}`);
+      await this.onChunk(chunk);
+      if (index === null) this.snapshotIndex = this.head;
+      const data = this.snapshotChunks[chunk];
+      if (data === undefined || (index !== null && index !== this.snapshotIndex))
+        throw new QuorateError('SNAPSHOT_GONE');
+      return {
+        type: 'backupChunk',
+        clusterId: 'c0ffee00c0ffee00',
+        epoch: this.epoch,
+        index: this.snapshotIndex,
+        term: 3,
+        revision: this.head,
+        chunk,
+        chunkCount: this.snapshotChunks.length,
+        digest: this.snapshotDigest ?? this.snapshotChunks.reduce((sum, bytes) => crc32(bytes, sum), 0),
+        data,
+      };
+    },
     members: async () => [
       { id: 1, status: null },
       {
@@ -117,6 +162,11 @@ export class MemoryBackend implements Backend {
           revision: this.head,
           stateHash: '00',
           entries: this.#entries.size,
+          firstIndex: 5,
+          snapshotIndex: 4,
+          logBytes: 1_048_576,
+          diskStalled: false,
+          diverged: false,
           peers: [{ id: 1, reachable: false, sinceMs: 1500 }],
         },
       },

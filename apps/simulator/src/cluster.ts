@@ -1,6 +1,7 @@
 import { failure, type LinkRole, type PeerState, type StoreRequest, type StoreResponse } from '@quorate/api';
 import type { StateMachineOptions } from '@quorate/kv';
 import { memberId, quorumSize, type Message } from '@quorate/raft';
+import type { SnapshotPolicy } from '@quorate/replica';
 import type { Checkers } from './checkers/checkers.js';
 import { Host, type HostClock } from './host.js';
 import type { MemberLimits } from './limits.js';
@@ -21,6 +22,8 @@ export interface ClusterOptions {
   readonly segmentBytesMax: number;
   readonly stateMachine: StateMachineOptions;
   readonly electionTimeoutTicks: number;
+  readonly snapshots: SnapshotPolicy;
+  readonly hashEveryEntries: number;
   readonly turnMeanMs: number;
   /** Members say nothing over a link that they believe closed, and take their time to open it again. */
   readonly linksAreRedialled: boolean;
@@ -242,6 +245,20 @@ function describeMessage(message: Message): string {
       return `${head} commit ${message.commit} round ${message.readRound}`;
     case 'heartbeatResponse':
       return `${head} round ${message.readRound}`;
+    case 'snapshotOffer':
+      return `${head} ${message.snapshotIndex}@${message.snapshotTerm}`;
+    case 'snapshotChunkRequest':
+      return `${head} ${message.snapshotIndex}@${message.snapshotTerm} chunk ${message.chunk}`;
+    case 'snapshotChunk':
+      return `${head} ${message.snapshotIndex}@${message.snapshotTerm} chunk ${message.chunk} of ${message.chunkCount}`;
+    case 'timeoutNow':
+      return head;
+    case 'readIndexRequest':
+      return `${head} read ${message.readId}`;
+    case 'readIndexResponse':
+      return `${head} read ${message.readId} at ${message.index}`;
+    case 'stateHashReport':
+      return `${head} index ${message.index}`;
     default:
       return `${head} last ${message.lastIndex}@${message.lastTerm}`;
   }

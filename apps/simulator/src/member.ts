@@ -1,9 +1,17 @@
 import { memberAccess } from '@quorate/access';
 import { failure, type PeerState } from '@quorate/api';
-import { StateMachine, type StateMachineOptions } from '@quorate/kv';
+import { DecodeError, type StateMachineOptions } from '@quorate/kv';
 import { memberId, type MemberId, type Message } from '@quorate/raft';
-import { ElapsedTicks, Replica, RequestHandler, TICK_MS, type RequestPolicies } from '@quorate/replica';
-import { WalDamagedError, formatWal, openWal, type Disk, type Wal } from '@quorate/wal';
+import {
+  ElapsedTicks,
+  Replica,
+  RequestHandler,
+  TICK_MS,
+  type ReplicaStorage,
+  type RequestPolicies,
+  type SnapshotPolicy,
+} from '@quorate/replica';
+import { WalDamagedError, formatWal, openWal, type SnapshotFiles, type Wal } from '@quorate/wal';
 import { SimulatedDisk } from '@quorate/wal/testing';
 import { AttemptChecker } from './checkers/attempt-checker.js';
 import type { Checkers } from './checkers/checkers.js';
@@ -18,6 +26,7 @@ export const ADMIN_TOKEN = 'simulated-admin-token';
 export const FEED_KEY = new Uint8Array(32).fill(7);
 const DIRECTORY = '/data';
 const SHUTDOWN_MS_MAX = 2_000;
+const HAND_OVER_MS_MAX = 1_000;
 
 /** Thrown out of a disk operation: the machine stops in the middle of it. */
 class PowerCut extends Error {
@@ -81,6 +90,8 @@ export class SimulatedMember {
   readonly #segmentBytesMax: number;
   readonly #stateMachine: StateMachineOptions;
   readonly #electionTimeoutTicks: number;
+  readonly #snapshots: SnapshotPolicy;
+  readonly #hashEveryEntries: number;
 
   constructor(
     world: World,
@@ -92,6 +103,8 @@ export class SimulatedMember {
       readonly segmentBytesMax: number;
       readonly stateMachine: StateMachineOptions;
       readonly electionTimeoutTicks: number;
+      readonly snapshots: SnapshotPolicy;
+      readonly hashEveryEntries: number;
       /** How long an event loop takes to come round: all that arrives meanwhile shares one flush. */
       readonly turnMeanMs: number;
       readonly limits: MemberLimits;
@@ -109,6 +122,8 @@ export class SimulatedMember {
     this.#segmentBytesMax = options.segmentBytesMax;
     this.#stateMachine = options.stateMachine;
     this.#electionTimeoutTicks = options.electionTimeoutTicks;
+    this.#snapshots = options.snapshots;
+    this.#hashEveryEntries = options.hashEveryEntries;
     this.#turnMeanMs = options.turnMeanMs;
     this.attempts = new AttemptChecker(world, this.id);
     this.#usualSyncMeanMs = options.syncMeanMs;
@@ -148,9 +163,9 @@ export class SimulatedMember {
     if (this.#deceived) return;
     this.host.boot();
     this.diskFaulty = false;
-    const opened = this.#open(this.disk);
+    const opened = this.#open();
     if (opened === null) return;
-    const { wal, recovered } = opened;
+    const { wal, recovered, snapshots } = opened;
     this.#wal = wal;
     if (recovered.tornBytes > 0) this.#world.mark('a torn tail was cut off');
     this.#world.tell(
@@ -163,51 +178,79 @@ export class SimulatedMember {
       this.#deceived = true;
       return this.host.kill();
     }
-    if (!this.wiped) this.#checkers.recovered(this.id, recovered, this.rotten);
-    if (this.rotten) this.#world.mark('a member started in spite of a flipped bit');
-    const machine = new StateMachine(this.#stateMachine);
-    const process = this.host.process;
-    this.replica = new Replica(
-      {
-        self: this.id,
-        members: this.#memberIds,
-        clusterId: CLUSTER_ID,
-        epoch: EPOCH,
-        electionTimeoutTicks: this.#electionTimeoutTicks,
-        ...this.#limits,
-      },
-      {
-        send: (message) => this.#send(message),
-        peers: () => this.#surroundings.peersOf(this.id),
-        defer: (task) => {
-          this.host.post(this.#turnMeanMs === 0 ? 0 : this.host.random.exponential(this.#turnMeanMs), task);
-        },
-        random: () => this.host.random.fraction(),
-        wallClockMs: () => this.host.wallMs(),
-        monotonicMs: () => this.host.monotonicMs(),
-        fatal: (error) => this.#fatal(process, error),
-      },
-      this.#watched(wal),
+    if (!this.wiped) this.#checkers.recovered(this.id, recovered);
+    this.replica = this.#replicaOn({
+      wal: this.#watched(wal),
       recovered,
-      machine,
-      {
-        roleChanged: () => this.#surroundings.roleChanged(this),
-        applied: () => this.#surroundings.applied(this),
-      },
-    );
+      snapshots: this.#watchedFiles(snapshots),
+    });
+    if (this.replica === null) return;
+    if (this.rotten) this.#world.mark('a member started in spite of a flipped bit');
     if (!this.wiped) this.attempts.watch(this.replica);
     this.handler = new RequestHandler(this.replica, requestPolicies());
     this.#tickLater(new ElapsedTicks(this.host.monotonicMs()));
   }
 
-  #open(disk: Disk): ReturnType<typeof openWal> | null {
+  #replicaOn(storage: ReplicaStorage): Replica | null {
+    const process = this.host.process;
+    return this.#unlessDamaged(
+      () =>
+        new Replica(
+          {
+            self: this.id,
+            members: this.#memberIds,
+            clusterId: CLUSTER_ID,
+            epoch: EPOCH,
+            electionTimeoutTicks: this.#electionTimeoutTicks,
+            stateMachine: this.#stateMachine,
+            snapshots: this.#snapshots,
+            hashEveryEntries: this.#hashEveryEntries,
+            ...this.#limits,
+          },
+          {
+            send: (message) => this.#send(message),
+            peers: () => this.#surroundings.peersOf(this.id),
+            defer: (task) => {
+              this.host.post(
+                this.#turnMeanMs === 0 ? 0 : this.host.random.exponential(this.#turnMeanMs),
+                task,
+              );
+            },
+            random: () => this.host.random.fraction(),
+            wallClockMs: () => this.host.wallMs(),
+            monotonicMs: () => this.host.monotonicMs(),
+            fatal: (error) => this.#fatal(process, error),
+          },
+          storage,
+          {
+            roleChanged: () => this.#surroundings.roleChanged(this),
+            applied: () => this.#surroundings.applied(this),
+            installed: () => this.#surroundings.applied(this),
+            diverged: ({ index }) =>
+              this.#world.violation(
+                'equal states',
+                `member ${this.id} finds its state another one at index ${index}`,
+              ),
+          },
+        ),
+    );
+  }
+
+  #open(): ReturnType<typeof openWal> | null {
     const unreadable = this.nextStartFailsToRead;
     this.nextStartFailsToRead = false;
     this.disk.nextReadFails = unreadable;
+    return this.#unlessDamaged(
+      () => openWal(this.disk, DIRECTORY, { segmentBytesMax: this.#segmentBytesMax }),
+      unreadable,
+    );
+  }
+
+  #unlessDamaged<T>(start: () => T, unreadable = false): T | null {
     try {
-      return openWal(disk, DIRECTORY, { segmentBytesMax: this.#segmentBytesMax });
+      return start();
     } catch (error) {
-      const damaged = error instanceof WalDamagedError && this.rotten;
+      const damaged = (error instanceof WalDamagedError || error instanceof DecodeError) && this.rotten;
       if (!(error instanceof Error) || !(damaged || unreadable)) throw error;
       this.#world.mark(damaged ? 'a damaged log was refused' : 'a log that could not be read was refused');
       this.#world.tell(`member ${this.id} does not start: ${error.message}`);
@@ -234,6 +277,23 @@ export class SimulatedMember {
     return wal;
   }
 
+  /** The snapshot files, with a look at when one becomes durable. */
+  #watchedFiles(files: SnapshotFiles): SnapshotFiles {
+    if (this.wiped) return files;
+    const create = files.create.bind(files);
+    files.create = (point) => {
+      const writer = create(point);
+      const finish = writer.finish.bind(writer);
+      writer.finish = (callback) =>
+        finish((error, info) => {
+          if (info !== null) this.#checkers.snapshotDurable(this.id, info);
+          callback(error, info);
+        });
+      return writer;
+    };
+    return files;
+  }
+
   /** As the store's own ticker: what a frozen process missed is made up for, in part, when it goes on. */
   #tickLater(elapsed: ElapsedTicks): void {
     this.host.setTimer(TICK_MS, () => {
@@ -250,7 +310,8 @@ export class SimulatedMember {
   #fatal(process: number, error: Error): void {
     const cut = error.cause instanceof PowerCut;
     if (cut) this.#world.mark('the power went in the middle of a disk operation');
-    if (!cut && !(this.diskFaulty && isDiskError(error.cause))) {
+    const isRot = this.rotten && error.cause instanceof WalDamagedError;
+    if (!cut && !isRot && !(this.diskFaulty && isDiskError(error.cause))) {
       this.#world.violation('no end without cause', `member ${this.id} ended itself: ${error.message}`);
     }
     if (!cut) this.#world.mark('a member ended itself after a disk fault');
@@ -297,9 +358,11 @@ export class SimulatedMember {
       if (this.host.process === process && this.host.isUp) this.stop('process');
     };
     this.host.accept(() => {
-      replica.stop();
-      this.handler = null;
-      wal.close(() => this.#world.schedule(0, end));
+      replica.handOver(HAND_OVER_MS_MAX, () => {
+        replica.stop();
+        this.handler = null;
+        wal.close(() => this.#world.schedule(0, end));
+      });
     });
     this.#world.schedule(SHUTDOWN_MS_MAX, end);
   }

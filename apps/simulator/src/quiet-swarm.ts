@@ -19,6 +19,8 @@ export const QUIET_SWARM: SwarmParameters = {
   syncMeanMs: 1,
   clockRateSpread: 0,
   electionTimeoutTicks: 10,
+  snapshots: { snapshotLogBytes: 5_000, snapshotLogShare: 0.25 },
+  hashEveryEntries: 50,
   turnMeanMs: 0,
   linksAreRedialled: false,
   faults: NO_FAULTS,

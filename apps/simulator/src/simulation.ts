@@ -138,6 +138,8 @@ export class Simulation {
       syncMeanMs,
       stateMachine,
       electionTimeoutTicks,
+      snapshots,
+      hashEveryEntries,
       turnMeanMs,
       linksAreRedialled,
     } = this.parameters;
@@ -151,6 +153,8 @@ export class Simulation {
       segmentBytesMax: SEGMENT_BYTES_MAX,
       stateMachine,
       electionTimeoutTicks,
+      snapshots,
+      hashEveryEntries,
       turnMeanMs,
       linksAreRedialled,
       limits,
@@ -183,6 +187,8 @@ export class Simulation {
       feed: this.feed,
       gateways: this.gateways,
       hosts,
+      acknowledgedRevision: () => this.history.newestRevision,
+      stateWas: (machine, minRevision, what) => this.checkers.stateHashes.compare(machine, minRevision, what),
     });
   }
 

@@ -1,5 +1,6 @@
 import type { StateMachineOptions } from '@quorate/kv';
 import { drawFaultRates, type FaultRates } from './nemesis/faults.js';
+import type { SnapshotPolicy } from '@quorate/replica';
 import type { NetworkParameters } from './network.js';
 import type { SeededRandom } from './random.js';
 import type { FeedParameters } from './simulated-feed.js';
@@ -20,6 +21,9 @@ export interface SwarmParameters {
   readonly clockRateSpread: number;
   /** Short ones make for many elections. */
   readonly electionTimeoutTicks: number;
+  /** Small thresholds: a snapshot every few entries. */
+  readonly snapshots: SnapshotPolicy;
+  readonly hashEveryEntries: number;
   readonly turnMeanMs: number;
   readonly linksAreRedialled: boolean;
   readonly faults: FaultRates;
@@ -64,6 +68,11 @@ export function drawSwarm(random: SeededRandom, limits: SwarmLimits): SwarmParam
     syncMeanMs: random.pick([0.1, 1, 5, 30]),
     clockRateSpread: random.pick([0, 0.001, 0.05, 0.3]),
     electionTimeoutTicks: random.pick([3, 5, 10, 10]),
+    snapshots: {
+      snapshotLogBytes: random.pick([200, 1_000, 5_000, 20_000, 1_000_000]),
+      snapshotLogShare: random.pick([0, 0.25]),
+    },
+    hashEveryEntries: random.pick([2, 10, 100]),
     turnMeanMs: random.pick([0, 0, 1, 5]),
     linksAreRedialled: random.chance(0.5),
     faults: drawFaultRates(random),

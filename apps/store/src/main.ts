@@ -9,6 +9,10 @@ import { Log } from './log.js';
 const USAGE = `quorate-store                      run one member; its settings are QUORATE_* variables
 quorate-store format --member N    give the empty folder QUORATE_DATA_DIR the identity of member N of QUORATE_CLUSTER_FILE
 quorate-store wal [--last N]       list what the log in QUORATE_DATA_DIR holds; the member must be stopped
+quorate-store verify FILE          verify a backup by restoring it in memory; writes nothing
+quorate-store restore --member N --backup FILE
+                                   give the empty folder QUORATE_DATA_DIR the identity of member N of QUORATE_CLUSTER_FILE, which
+                                   must be of a later epoch than the backup, and the state of the backup
 `;
 
 /** Runs the command and returns the exit code; for a member that goes on running, null. */
@@ -22,6 +26,8 @@ async function main(parameters: readonly string[]): Promise<number | null> {
   try {
     if (command === 'format') return await format(rest);
     if (command === 'wal') return await listWal(rest);
+    if (command === 'verify') return await verify(rest);
+    if (command === 'restore') return await restore(rest);
     throw new StartError(`There is no command "${command}".\n${USAGE}`);
   } catch (error) {
     if (!(error instanceof StartError)) throw error;
@@ -55,7 +61,7 @@ async function run(): Promise<number | null> {
 }
 
 async function format(parameters: readonly string[]): Promise<number> {
-  const { member } = readOptions(parameters, 'member');
+  const { member } = readOptions(parameters, ['member']);
   const id = wholeNumber('--member', member ?? process.env['QUORATE_MEMBER']);
   const directory = required('QUORATE_DATA_DIR');
   const { cluster, self } = readClusterFile(required('QUORATE_CLUSTER_FILE'), id);
@@ -69,17 +75,47 @@ async function format(parameters: readonly string[]): Promise<number> {
 }
 
 async function listWal(parameters: readonly string[]): Promise<number> {
-  const { last } = readOptions(parameters, 'last');
+  const { last } = readOptions(parameters, ['last']);
   const lines = await inspectFolder(required('QUORATE_DATA_DIR'), wholeNumber('--last', last ?? '20'));
   process.stdout.write(`${lines.join('\n')}\n`);
   return 0;
 }
 
-function readOptions(parameters: readonly string[], name: string): Record<string, string | undefined> {
+async function verify(parameters: readonly string[]): Promise<number> {
+  const [file, more] = parameters;
+  if (file === undefined || more !== undefined) throw new StartError(`Name one backup file.\n${USAGE}`);
+  const { verifyBackup } = await import('./data-folder/backup.js');
+  const { header, payloadBytes, entries, stateHash } = verifyBackup(file);
+  process.stdout.write(
+    `Verified ${file}: revision ${header.revision}, ${entries} entries, ${payloadBytes} bytes of state, state hash ${stateHash}\n`,
+  );
+  return 0;
+}
+
+async function restore(parameters: readonly string[]): Promise<number> {
+  const { member, backup } = readOptions(parameters, ['member', 'backup']);
+  const id = wholeNumber('--member', member ?? process.env['QUORATE_MEMBER']);
+  if (backup === undefined) throw new StartError(`--backup must name a backup file.\n${USAGE}`);
+  const directory = required('QUORATE_DATA_DIR');
+  const { cluster, self } = readClusterFile(required('QUORATE_CLUSTER_FILE'), id);
+  const { restoreFolder } = await import('./data-folder/backup.js');
+  const { header } = await restoreFolder(backup, directory, identityOf(cluster, self));
+  process.stdout.write(
+    `Restored member ${id} of cluster ${cluster.clusterId}, epoch ${cluster.epoch}, in ${directory}: revision ${header.revision}\n`,
+  );
+  return 0;
+}
+
+function readOptions(
+  parameters: readonly string[],
+  names: readonly string[],
+): Record<string, string | undefined> {
   try {
-    const { values } = parseArgs({ args: [...parameters], options: { [name]: { type: 'string' } } });
-    const value = values[name];
-    return typeof value === 'string' ? { [name]: value } : {};
+    const options = Object.fromEntries(names.map((name) => [name, { type: 'string' as const }]));
+    const { values } = parseArgs({ args: [...parameters], options });
+    return Object.fromEntries(
+      names.map((name) => [name, typeof values[name] === 'string' ? values[name] : undefined]),
+    );
   } catch (error) {
     throw new StartError(`${error instanceof Error ? error.message : String(error)}\n${USAGE}`);
   }

@@ -12,6 +12,7 @@ export const NEEDS = [
   'access:read',
   'access:write',
   'cluster:read',
+  'cluster:admin',
 ] as const;
 
 /** A right that a request needs. */

@@ -42,6 +42,7 @@ export type ErrorCode =
   | 'ACCESS_CHANGED'
   | 'TOKEN_AHEAD'
   | 'COMPACTED'
+  | 'SNAPSHOT_GONE'
   | 'PRECONDITION_FAILED'
   | 'WEAK_VALIDATOR'
   | 'IDEMPOTENCY_KEY_REUSED'
@@ -56,10 +57,12 @@ export type ErrorCode =
   | 'CACHE_MISS_UNREACHABLE'
   | 'STALENESS_BOUND_EXCEEDED'
   | 'TOKEN_NOT_REACHED'
+  | 'TRANSFER_FAILED'
   | 'OUTCOME_UNKNOWN'
   // between members, gateways and the SDK; the client core handles them
   | 'NOT_LEADER'
   | 'NOT_CAUGHT_UP'
+  | 'DIVERGED'
   | 'REGISTRATION_EXPIRED'
   | 'MEMBER_WIPED'
   | 'HANDSHAKE_REFUSED'
@@ -219,6 +222,13 @@ export const ERRORS: Record<ErrorCode, ErrorEntry> = {
     effect: 'none',
     whatToDo: 'Read the present content, then go on from its revision.',
   },
+  /** The member has a newer snapshot now, or never had this one. */
+  SNAPSHOT_GONE: {
+    status: 410,
+    title: 'The snapshot asked for is no longer kept',
+    effect: 'none',
+    whatToDo: 'Start the backup again; it begins with a new snapshot.',
+  },
   /** If-Match or If-None-Match did not hold at the moment of the write. */
   PRECONDITION_FAILED: {
     status: 412,
@@ -310,6 +320,14 @@ export const ERRORS: Record<ErrorCode, ErrorEntry> = {
     effect: 'none',
     whatToDo: 'Retry after Retry-After with the same token.',
   },
+  /** The leader did not change in time. It may still change, which harms nothing: no data is touched by it. */
+  TRANSFER_FAILED: {
+    status: 503,
+    title: 'The leader did not change in time',
+    effect: 'none',
+    whatToDo:
+      'Look at /v1/cluster and ask again: a transfer touches no data, and a second one harms nothing.',
+  },
   /** The write was proposed, but its end was not seen: it may have happened, or may still. */
   OUTCOME_UNKNOWN: {
     status: 504,
@@ -330,6 +348,14 @@ export const ERRORS: Record<ErrorCode, ErrorEntry> = {
     title: 'This member has not caught up since its start',
     effect: 'none',
     whatToDo: 'Ask another member; the SDK and the gateway do so by themselves.',
+  },
+  /** Equal logs must give equal states: one that does not is not answered from. */
+  DIVERGED: {
+    status: 503,
+    title: "This member's state differs from the majority's at the same log index; it stopped serving",
+    effect: 'none',
+    whatToDo:
+      'Keep its folder for the analysis and report it; the SDK and the gateway ask the others by themselves.',
   },
   /** The client's registration is gone, and with it the answers to its requests. */
   REGISTRATION_EXPIRED: {

@@ -1,3 +1,11 @@
+export {
+  BackupFileError,
+  BackupFileWriter,
+  type BackupHeader,
+  type BackupPart,
+  type BackupSummary,
+  readBackupFile,
+} from './backup-file.js';
 export { type Need, NEEDS, authorize, bearerToken, hashToken, tokenMatches } from './bearer.js';
 export {
   BASE_PORT,
@@ -72,6 +80,11 @@ export {
   POLICY_BYTES_MAX,
   type PolicyBody,
   type PutMessage,
+  type SnapshotAnswer,
+  type SnapshotMessage,
+  type TransferAnswer,
+  type TransferBody,
+  type TransferMessage,
   type WriteAnswer,
   cacheStateSchema,
   checkAnswerSchema,
@@ -106,9 +119,16 @@ export {
   putMessageSchema,
   refuseReservedNamespace,
   revisionSchema,
+  snapshotAnswerSchema,
+  snapshotBodySchema,
+  snapshotMessageSchema,
+  transferAnswerSchema,
+  transferBodySchema,
+  transferMessageSchema,
   writeAnswerSchema,
 } from './schemas.js';
 export type {
+  BackupChunk,
   CheckRequest,
   Decision,
   EntityReference,

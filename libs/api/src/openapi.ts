@@ -14,11 +14,15 @@ export interface Route {
   readonly need: Need | null;
   readonly summary: string;
   readonly body?: Schema;
+  /** The body may be left out: it then means an empty object. */
+  readonly bodyOptional?: boolean;
   readonly query?: z.ZodObject;
   /** Names of request headers that matter here. */
   readonly headers?: readonly string[];
   /** Statuses of success, each with the shape of its body; null: no JSON body. */
   readonly answers: Readonly<Record<number, Schema | null>>;
+  /** Media type of a successful answer that is bytes and no JSON. */
+  readonly binary?: string;
   /** Statuses of problem documents. */
   readonly problems: readonly number[];
 }
@@ -27,6 +31,7 @@ const READ_HEADERS = [HEADERS.readConsistency, HEADERS.consistencyToken];
 const WRITE_HEADERS = [HEADERS.ifMatch, HEADERS.ifNoneMatch, HEADERS.idempotencyKey];
 const READ_PROBLEMS = [400, 401, 403, 404, 409, 503];
 const WRITE_PROBLEMS = [400, 401, 403, 404, 409, 412, 413, 415, 422, 503, 504];
+const ADMIN_PROBLEMS = [400, 401, 403, 413, 415, 503];
 const PARAMETERS: Record<string, Schema> = {
   ns: schemas.namespaceNameSchema,
   key: schemas.keySchema,
@@ -166,6 +171,35 @@ const OTHER_ROUTES: Route[] = [
     problems: [401, 403, 503],
   },
   {
+    method: 'POST',
+    path: '/v1/cluster/transfer',
+    need: 'cluster:admin',
+    summary: 'Hand leadership to a member, or to the nearest follower; touches no data',
+    body: schemas.transferBodySchema,
+    bodyOptional: true,
+    answers: { 200: schemas.transferAnswerSchema },
+    problems: ADMIN_PROBLEMS,
+  },
+  {
+    method: 'POST',
+    path: '/v1/cluster/snapshot',
+    need: 'cluster:admin',
+    summary: 'Make a member, as a rule the leader, take a durable snapshot now',
+    body: schemas.snapshotBodySchema,
+    bodyOptional: true,
+    answers: { 200: schemas.snapshotAnswerSchema },
+    problems: ADMIN_PROBLEMS,
+  },
+  {
+    method: 'GET',
+    path: '/v1/cluster/backup',
+    need: 'cluster:admin',
+    summary: 'A backup file with every write acknowledged before; a broken connection means no backup',
+    answers: { 200: null },
+    binary: 'application/octet-stream',
+    problems: [401, 403, 410, 503],
+  },
+  {
     method: 'GET',
     path: '/healthz',
     need: null,
@@ -254,6 +288,9 @@ function operation(route: Route): Json {
     {
       description: successText(Number(status)),
       // io "input": the wire form, before revisions are branded.
+      ...(route.binary !== undefined && {
+        content: { [route.binary]: { schema: { type: 'string', format: 'binary' } } },
+      }),
       ...(schema !== null && { content: { 'application/json': { schema: jsonSchema(schema, 'input') } } }),
     },
   ]);
@@ -272,7 +309,7 @@ function operation(route: Route): Json {
     parameters: parameters(route),
     ...(route.body !== undefined && {
       requestBody: {
-        required: true,
+        required: route.bodyOptional !== true,
         content: { 'application/json': { schema: jsonSchema(route.body, 'input') } },
       },
     }),

@@ -258,6 +258,11 @@ export const memberStatusSchema = z.object({
   revision: revisionSchema,
   stateHash: z.string(),
   entries: z.int(),
+  firstIndex: z.int(),
+  snapshotIndex: z.int(),
+  logBytes: z.int(),
+  diskStalled: z.boolean(),
+  diverged: z.boolean(),
   peers: z.array(peerStateSchema),
 });
 
@@ -289,6 +294,26 @@ export const clusterAnswerSchema = z.object({
   cache: cacheStateSchema,
 });
 export type ClusterAnswer = z.infer<typeof clusterAnswerSchema>;
+
+/** Body of POST /v1/cluster/transfer. Without `to` the leader chooses the follower that is nearest to it. */
+export const transferBodySchema = z.strictObject({ to: z.int().min(1).max(65_535).optional() });
+export type TransferBody = z.infer<typeof transferBodySchema>;
+
+/** `moved` false: the member asked for led already. */
+export const transferAnswerSchema = z.object({ leader: z.int(), moved: z.boolean() });
+export type TransferAnswer = z.infer<typeof transferAnswerSchema>;
+
+/** Body of POST /v1/cluster/snapshot: there is nothing to say. */
+export const snapshotBodySchema = z.strictObject({});
+
+/** `taken` false: the newest durable snapshot was of the applied index already. */
+export const snapshotAnswerSchema = z.object({
+  index: z.int(),
+  revision: revisionSchema,
+  payloadBytes: z.int(),
+  taken: z.boolean(),
+});
+export type SnapshotAnswer = z.infer<typeof snapshotAnswerSchema>;
 
 /** Answer of /healthz and /readyz; quorum is a field in both and never their condition. */
 export const healthAnswerSchema = z.looseObject({ status: z.string(), quorum: z.boolean() });
@@ -350,6 +375,14 @@ export type PutMessage = z.infer<typeof putMessageSchema>;
 /** Request on `quorate.<cluster>.v1.check`; answered with the decision. */
 export const checkMessageSchema = checkBodySchema.extend(credentials);
 export type CheckMessage = z.infer<typeof checkMessageSchema>;
+
+/** Request on `quorate.<cluster>.v1.transfer`; answered as over REST. */
+export const transferMessageSchema = transferBodySchema.extend(credentials);
+export type TransferMessage = z.infer<typeof transferMessageSchema>;
+
+/** Request on `quorate.<cluster>.v1.snapshot`; answered as over REST. */
+export const snapshotMessageSchema = snapshotBodySchema.extend(credentials);
+export type SnapshotMessage = z.infer<typeof snapshotMessageSchema>;
 
 // ---- parsing ----------------------------------------------------------------------------------------------------
 

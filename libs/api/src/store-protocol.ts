@@ -54,6 +54,16 @@ export interface MemberStatus {
   readonly revision: Revision;
   readonly stateHash: string;
   readonly entries: number;
+  /** The lowest index that the log still holds. Everything below is in the snapshot only. */
+  readonly firstIndex: number;
+  /** The index that the newest durable snapshot stands for; 0: there is none. */
+  readonly snapshotIndex: number;
+  /** Bytes of the log's files, without snapshots. */
+  readonly logBytes: number;
+  /** The disk has not finished a write for so long that the member does not lead. */
+  readonly diskStalled: boolean;
+  /** Its state hash differs from the majority's at the same log index: it has stopped serving. */
+  readonly diverged: boolean;
   readonly peers: readonly PeerState[];
 }
 
@@ -82,6 +92,24 @@ export type StoreRequest =
   | { readonly type: 'namespaces'; readonly token: string }
   | { readonly type: 'check'; readonly token: string; readonly check: CheckRequest }
   | { readonly type: 'status' }
+  /**
+   * Leader only. Hands leadership to member `to`, null: to the follower that is nearest. No data is touched, and a
+   * request that is sent again when `to` leads already does nothing.
+   */
+  | { readonly type: 'transfer'; readonly token: string; readonly to: number | null }
+  /** Takes a durable snapshot of the member that is asked. */
+  | { readonly type: 'snapshot'; readonly token: string }
+  /**
+   * One chunk of a snapshot, for a backup. `index` null, with chunk 0: the leader first proves by a read barrier that it
+   * leads, so that the backup holds every write acknowledged before; then come the other chunks of the index that it
+   * answered, from any member that holds that snapshot. SNAPSHOT_GONE from one that does not.
+   */
+  | {
+      readonly type: 'backup';
+      readonly token: string;
+      readonly index: number | null;
+      readonly chunk: number;
+    }
   /** The staleness probe: answered after a quorum round begun after its arrival. Roles gateway and client. */
   | { readonly type: 'probe' }
   /** Roles gateway only, from here on: published data of cached namespaces, no token. */
@@ -102,6 +130,24 @@ export type StoreRequest =
   | { readonly type: 'feedKey' }
   /** From now on the store pushes feed messages over this link as they are published (until it closes). */
   | { readonly type: 'feedSubscribe' };
+
+/** A part of a snapshot, with what it takes to know that all parts are of the same one. */
+export interface BackupChunk {
+  readonly type: 'backupChunk';
+  readonly clusterId: string;
+  readonly epoch: number;
+  /** The snapshot stands for all entries up to this index, whose term is `term`. */
+  readonly index: number;
+  readonly term: number;
+  /** The revision of its content. */
+  readonly revision: Revision;
+  /** Counts from 0. */
+  readonly chunk: number;
+  readonly chunkCount: number;
+  /** CRC-32 of the whole payload. */
+  readonly digest: number;
+  readonly data: Uint8Array;
+}
 
 export type StoreAnswer =
   | { readonly type: 'registered'; readonly clientId: number }
@@ -130,6 +176,17 @@ export type StoreAnswer =
   | { readonly type: 'namespaces'; readonly records: readonly NamespaceRecord[]; readonly head: Revision }
   | { readonly type: 'decision'; readonly decision: Decision; readonly head: Revision }
   | { readonly type: 'status'; readonly status: MemberStatus }
+  /** `moved` false: the member asked for led already. */
+  | { readonly type: 'transferred'; readonly leader: number; readonly moved: boolean }
+  /** `taken` false: the newest durable snapshot was of the applied index already. */
+  | {
+      readonly type: 'snapshotTaken';
+      readonly index: number;
+      readonly revision: Revision;
+      readonly payloadBytes: number;
+      readonly taken: boolean;
+    }
+  | BackupChunk
   /** `published`: the newest revision that changed published data. A cache at or past it is as new as `head`. */
   | { readonly type: 'probed'; readonly epoch: number; readonly head: Revision; readonly published: Revision }
   | { readonly type: 'changes'; readonly batch: ChangeBatch; readonly published: Revision }

@@ -11,6 +11,9 @@ import { DEFAULT_DEADLINE_MS, type StoreClient, type StoreRead } from './store-c
 
 type Answer<Type extends StoreAnswer['type']> = Extract<StoreAnswer, { readonly type: Type }>;
 
+/** A large state takes a while to be written and synced. */
+const SNAPSHOT_DEADLINE_MS = 60_000;
+
 export interface CallOptions {
   /** The bearer token to use instead of the client's own. */
   readonly token?: string;
@@ -127,6 +130,27 @@ export class QuorateClient {
       );
     });
     return answer.status;
+  }
+
+  /** Hands leadership to a member; null: to the follower that is nearest. TRANSFER_FAILED when it did not change in time. */
+  transfer(to: number | null, options: CallOptions = {}): Promise<Answer<'transferred'>> {
+    return this.#read({ type: 'transfer', token: this.#tokenOf(options), to }, 'transferred', options);
+  }
+
+  /** Makes a member take a durable snapshot now: the leader, if this client knows who that is. */
+  snapshot(options: CallOptions = {}): Promise<Answer<'snapshotTaken'>> {
+    const patient = { deadlineMs: SNAPSHOT_DEADLINE_MS, ...options };
+    return this.#read({ type: 'snapshot', token: this.#tokenOf(options) }, 'snapshotTaken', patient);
+  }
+
+  /**
+   * One chunk of a backup. First `index` null and chunk 0: the leader proves that it leads and says which snapshot it is.
+   * Then the other chunks of that index, from whoever holds it; SNAPSHOT_GONE when nobody does any more.
+   */
+  backup(index: number | null, chunk: number, options: CallOptions = {}): Promise<Answer<'backupChunk'>> {
+    const token = this.#tokenOf(options);
+    const patient = index === null ? { deadlineMs: SNAPSHOT_DEADLINE_MS, ...options } : options;
+    return this.#read({ type: 'backup', token, index, chunk }, 'backupChunk', patient);
   }
 
   /** Any other request; the answer's type tells which it is. */

@@ -13,10 +13,13 @@ export interface StoreWrite {
   readonly deadlineMs?: number;
 }
 
-/** What a call sends. Only the leader answers `leader` requests; any member that has caught up answers `near` ones. */
+/**
+ * What a call sends. Only the leader answers `leader` requests; any member that has caught up answers `near` ones; whoever
+ * holds the snapshot answers `holder` ones.
+ */
 export type CallContent =
   | { readonly type: 'write'; readonly write: StoreWrite }
-  | { readonly type: 'leader' | 'near'; readonly request: StoreRequest };
+  | { readonly type: 'leader' | 'near' | 'holder'; readonly request: StoreRequest };
 
 /** One request on its way through the members, from its first attempt to its one answer. */
 export class StoreCall {
@@ -39,6 +42,8 @@ export class StoreCall {
   /** Members asked in this round, and of these the ones that have no quorum. */
   readonly tried = new Set<number>();
   readonly withoutQuorum = new Map<number, StoreFailure>();
+  /** Members of this round that do not hold the snapshot asked for. */
+  readonly withoutSnapshot = new Set<number>();
   /** The member that the last NOT_LEADER named. */
   hint: number | null = null;
   /** The newest failure that was worth another attempt. */
@@ -60,6 +65,7 @@ export class StoreCall {
     if (this.withoutQuorum.size > 0) this.lastWithoutQuorum = [...this.withoutQuorum.values()];
     this.tried.clear();
     this.withoutQuorum.clear();
+    this.withoutSnapshot.clear();
     this.hint = null;
   }
 }

@@ -222,6 +222,120 @@ describe('finding the leader', () => {
   });
 });
 
+describe('what operators ask for', () => {
+  const transferTo = (to: number | null) => ({ type: 'transfer', token: 't', to }) as const;
+  const transferred: StoreResponse = { type: 'transferred', leader: 2, moved: true };
+  const backup = (index: number | null, chunk: number) =>
+    ({ type: 'backup', token: 't', index, chunk }) as const;
+  const chunkOf = (chunk: number): StoreResponse => ({
+    type: 'backupChunk',
+    clusterId: 'c0ffee00c0ffee00',
+    epoch: 1,
+    index: 9,
+    term: 2,
+    revision: revision(4),
+    chunk,
+    chunkCount: 3,
+    digest: 5,
+    data: new Uint8Array([chunk]),
+  });
+
+  it('a transfer goes to the leader, and the next request to the new one', () => {
+    const { clock, one, two, three, client, answers, keep } = setup();
+    one.handler = () => notLeader(3);
+    three.handler = (request) => (request.type === 'transfer' ? transferred : notLeader(2));
+    two.handler = () => entry;
+    client.request(transferTo(2), 2_000, keep);
+    clock.advance(10);
+    client.read(get, 2_000, keep);
+    clock.advance(10);
+    expect(answers).toEqual([transferred, entry]);
+    expect([one, two, three].map(({ received }) => received.length)).toEqual([1, 1, 1]);
+  });
+
+  it('a transfer to a named member is repeated when its link is lost, one to the nearest is not', () => {
+    for (const to of [2, null]) {
+      const { clock, one, two, client, answers, keep } = setup();
+      two.handler = () => ({ type: 'transferred', leader: 2, moved: false });
+      client.request(transferTo(to), 2_000, keep);
+      one.setOpen(false);
+      clock.advance(10);
+      expect(answers).toMatchObject([to === null ? { code: 'TRANSFER_FAILED' } : { moved: false }]);
+      expect(two.received).toHaveLength(to === null ? 0 : 1);
+    }
+  });
+
+  it('a transfer whose answer does not come in time has failed, and does not claim that nothing happened', () => {
+    const { clock, client, answers, keep } = setup();
+    client.request(transferTo(2), 2_000, keep);
+    clock.advance(2_000);
+    expect(answers).toMatchObject([{ code: 'TRANSFER_FAILED' }]);
+  });
+
+  it('a refused transfer is not repeated', () => {
+    const { clock, one, two, three, client, answers, keep } = setup();
+    for (const connection of [one, two, three]) connection.handler = () => failure('TRANSFER_FAILED');
+    client.request(transferTo(null), 2_000, keep);
+    clock.advance(10);
+    expect(answers).toMatchObject([{ code: 'TRANSFER_FAILED' }]);
+    expect(one.received.length + two.received.length + three.received.length).toBe(1);
+  });
+
+  it('a backup begins at the leader and stays with the member that holds the snapshot', () => {
+    const { clock, one, two, three, client, answers, keep } = setup();
+    one.handler = () => notLeader(2);
+    two.handler = (request) => (request.type === 'backup' ? chunkOf(request.chunk) : notLeader(3));
+    three.handler = () => entry;
+    client.request(backup(null, 0), 2_000, keep);
+    clock.advance(10);
+    // Another member leads from now on, and has no such snapshot.
+    client.read(get, 2_000, keep);
+    clock.advance(10);
+    client.request(backup(9, 1), 2_000, keep);
+    client.request(backup(9, 2), 2_000, keep);
+    clock.advance(10);
+    expect(answers).toEqual([chunkOf(0), entry, chunkOf(1), chunkOf(2)]);
+    expect(three.received).toHaveLength(1);
+    expect(client.leader).toBe(3);
+  });
+
+  it('a chunk is asked of the others when a member does not hold the snapshot or is gone', () => {
+    const { clock, one, two, three, client, answers, keep } = setup();
+    one.setOpen(false);
+    two.handler = () => failure('SNAPSHOT_GONE');
+    three.handler = () => chunkOf(1);
+    client.request(backup(9, 1), 2_000, keep);
+    clock.advance(10);
+    expect(answers).toEqual([chunkOf(1)]);
+  });
+
+  it('a backup whose snapshot nobody holds any more ends at once; with a member away, at its deadline', () => {
+    for (const away of [false, true]) {
+      const { clock, one, two, three, client, answers, keep } = setup();
+      for (const connection of [one, two, three]) connection.handler = () => failure('SNAPSHOT_GONE');
+      if (away) two.setOpen(false);
+      client.request(backup(9, 1), 2_000, keep);
+      clock.advance(20);
+      expect(answers).toMatchObject(away ? [] : [{ code: 'SNAPSHOT_GONE' }]);
+      clock.advance(2_000);
+      expect(answers).toMatchObject([{ code: 'SNAPSHOT_GONE' }]);
+    }
+  });
+
+  it('a member that has diverged is not asked again in the round', () => {
+    const { clock, one, two, client, answers, keep } = setup();
+    one.handler = () => failure('DIVERGED');
+    two.handler = () => entry;
+    client.read(get, 2_000, keep);
+    clock.advance(10);
+    expect(answers).toEqual([entry]);
+    two.handler = () => failure('DIVERGED');
+    client.read(get, 500, keep);
+    clock.advance(600);
+    expect(answers[1]).toMatchObject({ code: 'DIVERGED' });
+  });
+});
+
 describe('three outcomes of a write', () => {
   it('registers once, numbers writes and reports the lowest outstanding', () => {
     const { clock, one, client, answers, keep } = setup();

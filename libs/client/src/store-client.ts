@@ -29,6 +29,7 @@ const START_GRACE_MS = 100;
 const RETRY_AFTER_MS = 1_000;
 /** A member's own answer at its deadline says more than silence, if it can still arrive. */
 const ANSWER_MARGIN_MS = 50;
+const TRANSFER_UNSEEN = 'The leader was asked to hand over, but its answer did not come.';
 
 /** Reads that the store answers linearizably, with the caller's token. */
 export type ReadRequest = Extract<
@@ -39,7 +40,8 @@ export type ReadRequest = Extract<
 /** Everything that a StoreClient sends as it stands: neither numbered by it, nor bound to one link. */
 export type StoreRead =
   | ReadRequest
-  | Extract<StoreRequest, { readonly type: 'status' | 'probe' | 'changes' | 'resync' | 'fill' | 'feedKey' }>;
+  | Extract<StoreRequest, { readonly type: 'status' | 'probe' | 'changes' | 'resync' | 'fill' | 'feedKey' }>
+  | Extract<StoreRequest, { readonly type: 'transfer' | 'snapshot' | 'backup' }>;
 
 /**
  * What the state machine itself answers, under the write's own number: for a write that was sent before, this is the stored
@@ -85,6 +87,8 @@ export class StoreClient implements StoreSource {
   #inFlight = 0;
   #leader: number | null = null;
   #near: number | null = null;
+  /** The member that last answered with a part of a snapshot. */
+  #holder: number | null = null;
   #registration: Registration | null = null;
   #registering = false;
   #cancelRound: (() => void) | null = null;
@@ -131,8 +135,7 @@ export class StoreClient implements StoreSource {
 
   /** Sends anything but a write; writes need a number that only `write` gives. */
   request(request: StoreRequest, deadlineMs: number, callback: (response: StoreResponse) => void): void {
-    const type = isLeaderRequest(request) ? 'leader' : 'near';
-    const call = this.#begin({ type, request }, deadlineMs, callback);
+    const call = this.#begin({ type: answererOf(request), request }, deadlineMs, callback);
     if (request.type === 'write' || request.type === 'register' || request.type === 'feedSubscribe') {
       this.#finish(
         call,
@@ -237,7 +240,7 @@ export class StoreClient implements StoreSource {
   #attempt(call: StoreCall): void {
     if (call.finished) return;
     if (this.#inFlight >= IN_FLIGHT_MAX) return this.#park(call);
-    const preferred = call.content.type === 'near' ? this.#near : this.#leader;
+    const preferred = this.#preferred(call);
     const connection = chooseConnection(this.#connections, call, preferred, this.#random);
     if (connection === null) return this.#endRound(call);
     call.tried.add(connection.member);
@@ -254,6 +257,11 @@ export class StoreClient implements StoreSource {
     });
   }
 
+  #preferred({ content }: StoreCall): number | null {
+    if (content.type === 'near') return this.#near;
+    return content.type === 'holder' ? (this.#holder ?? this.#leader) : this.#leader;
+  }
+
   #memberDeadlineMs(call: StoreCall): number {
     const remainingMs = Math.max(0, call.deadlineAtMs - this.#clock.monotonicMs());
     return remainingMs - Math.min(ANSWER_MARGIN_MS, remainingMs / 4);
@@ -264,16 +272,21 @@ export class StoreClient implements StoreSource {
       // mark: a link is lost under a request
       this.#forget(member);
       call.mayHaveHappened ||= call.isWrite;
+      if (isOpenTransfer(call)) return this.#finish(call, failure('TRANSFER_FAILED', TRANSFER_UNSEEN));
       this.#attempt(call);
     } else if (response.type === 'failed') {
       this.#takeFailure(call, member, response);
     } else {
-      const near = call.content.type === 'near';
-      if (near) this.#near = member;
-      else this.#leader = member;
+      const { type } = call.content;
+      const byLeader = type !== 'near' && type !== 'holder';
+      if (type === 'near') this.#near = member;
+      // Any member takes a snapshot when it is asked: that tells nothing about who leads.
+      if (byLeader && response.type !== 'snapshotTaken')
+        this.#leader = response.type === 'transferred' ? response.leader : member;
+      if (response.type === 'backupChunk') this.#holder = member;
       this.#finish(call, response);
-      // There is a leader again for all who wait. A near answer only makes room for one.
-      this.#release(near ? 1 : this.#parked.size);
+      // There is a leader again for all who wait. Any other answer only makes room for one.
+      this.#release(byLeader ? this.#parked.size : 1);
     }
   }
 
@@ -292,8 +305,17 @@ export class StoreClient implements StoreSource {
       case 'OUTCOME_UNKNOWN':
         call.mayHaveHappened ||= call.isWrite;
         break;
+      case 'SNAPSHOT_GONE':
+        if (call.content.type !== 'holder') return this.#finish(call, failed);
+        if (this.#holder === member) this.#holder = null;
+        call.withoutSnapshot.add(member);
+        break;
       case 'TIMED_OUT':
+        this.#forget(member);
+        if (isOpenTransfer(call)) return this.#finish(call, failure('TRANSFER_FAILED', TRANSFER_UNSEEN));
+        break;
       case 'NOT_CAUGHT_UP':
+      case 'DIVERGED':
       case 'STORE_UNREACHABLE':
         this.#forget(member);
         break;
@@ -338,6 +360,8 @@ export class StoreClient implements StoreSource {
     const open = this.#connections.filter((connection) => connection.open);
     const starting = this.#clock.monotonicMs() - this.#startedAtMs < START_GRACE_MS;
     const stillOpening = starting && open.length < this.#connections.length;
+    if (call.withoutSnapshot.size === this.#connections.length)
+      return this.#finish(call, failure('SNAPSHOT_GONE'));
     if (call.mayHaveHappened || stillOpening) return this.#park(call);
     if (open.length === 0) return this.#finish(call, this.#unreachable());
     if (open.some(({ member }) => !call.withoutQuorum.has(member))) return this.#park(call);
@@ -345,7 +369,8 @@ export class StoreClient implements StoreSource {
     this.#finish(call, refusal);
     // It holds for everyone who waits for a leader, and waiting would only grow the backlog.
     for (const parked of [...this.#parked]) {
-      if (parked.content.type !== 'near' && !parked.mayHaveHappened) this.#finish(parked, refusal);
+      if ((parked.isWrite || parked.content.type === 'leader') && !parked.mayHaveHappened)
+        this.#finish(parked, refusal);
     }
   }
 
@@ -385,8 +410,10 @@ export class StoreClient implements StoreSource {
 
   #atDeadline(call: StoreCall): StoreFailure {
     const last = call.lastFailure;
+    if (call.inFlight && isTransfer(call)) return failure('TRANSFER_FAILED', TRANSFER_UNSEEN);
     if (last?.code === 'NO_QUORUM') return this.#noQuorum(call.lastWithoutQuorum);
-    if (last?.code === 'NOT_CAUGHT_UP') return last;
+    if (last?.code === 'NOT_CAUGHT_UP' || last?.code === 'DIVERGED' || last?.code === 'SNAPSHOT_GONE')
+      return last;
     if (this.#connections.every((connection) => !connection.open)) return this.#unreachable();
     return failure('TIMED_OUT');
   }
@@ -439,7 +466,19 @@ function outcomeUnknown(): StoreFailure {
   return failure('OUTCOME_UNKNOWN');
 }
 
-function isLeaderRequest(request: StoreRequest): boolean {
+/**
+ * A transfer to whoever is nearest is sent once: asked a second time, the new leader would hand over again. With a target
+ * it may be repeated.
+ */
+function isOpenTransfer({ content }: StoreCall): boolean {
+  return content.type === 'leader' && content.request.type === 'transfer' && content.request.to === null;
+}
+
+function isTransfer({ content }: StoreCall): boolean {
+  return content.type === 'leader' && content.request.type === 'transfer';
+}
+
+function answererOf(request: StoreRequest): 'leader' | 'near' | 'holder' {
   switch (request.type) {
     case 'status':
     case 'changes':
@@ -447,9 +486,11 @@ function isLeaderRequest(request: StoreRequest): boolean {
     case 'fill':
     case 'feedKey':
     case 'feedSubscribe':
-      return false;
+      return 'near';
+    case 'backup':
+      return request.index === null ? 'leader' : 'holder';
     default:
-      return true;
+      return 'leader';
   }
 }
 

@@ -11,6 +11,7 @@ export class EncodeError extends Error {
 }
 
 const BYTES_INITIAL = 256;
+const BYTES_KEPT_MAX = 64 * 1024;
 const TWO_TO_32 = 0x1_0000_0000;
 const encoder = new TextEncoder();
 // ignoreBOM: a byte order mark is text like any other. Dropped, two different keys would decode to one.
@@ -22,11 +23,24 @@ export function isWellFormed(text: string): boolean {
   return !LONE_SURROGATE.test(text);
 }
 
+/** A programmer's error. Apart from the condition, so that no message is made for the numbers that are right. */
+function refuse(value: number, type: string): never {
+  assert.fail(`not a ${type}: ${value}`);
+}
+
 /** Writes little-endian numbers, length-prefixed bytes and text into a buffer that grows by doubling. */
 export class ByteWriter {
-  #buffer = new Uint8Array(BYTES_INITIAL);
-  #view = new DataView(this.#buffer.buffer);
+  readonly #bytesKeptMax: number;
+  #buffer: Uint8Array;
+  #view: DataView;
   #length = 0;
+
+  /** `bytesExpected`: a guess at what will be written. */
+  constructor(bytesExpected = BYTES_INITIAL) {
+    this.#bytesKeptMax = Math.max(bytesExpected, BYTES_KEPT_MAX);
+    this.#buffer = new Uint8Array(bytesExpected);
+    this.#view = new DataView(this.#buffer.buffer);
+  }
 
   /** Bytes written so far. */
   get length(): number {
@@ -34,21 +48,21 @@ export class ByteWriter {
   }
 
   u8(value: number): void {
-    assert(Number.isInteger(value) && value >= 0 && value <= 0xff, `not a u8: ${value}`);
+    if (!(Number.isInteger(value) && value >= 0 && value <= 0xff)) refuse(value, 'u8');
     this.#reserve(1);
     this.#view.setUint8(this.#length, value);
     this.#length += 1;
   }
 
   u16(value: number): void {
-    assert(Number.isInteger(value) && value >= 0 && value <= 0xffff, `not a u16: ${value}`);
+    if (!(Number.isInteger(value) && value >= 0 && value <= 0xffff)) refuse(value, 'u16');
     this.#reserve(2);
     this.#view.setUint16(this.#length, value, true);
     this.#length += 2;
   }
 
   u32(value: number): void {
-    assert(Number.isInteger(value) && value >= 0 && value < TWO_TO_32, `not a u32: ${value}`);
+    if (!(Number.isInteger(value) && value >= 0 && value < TWO_TO_32)) refuse(value, 'u32');
     this.#reserve(4);
     this.#view.setUint32(this.#length, value, true);
     this.#length += 4;
@@ -56,7 +70,7 @@ export class ByteWriter {
 
   /** A safe integer >= 0 in 8 bytes. */
   u53(value: number): void {
-    assert(Number.isSafeInteger(value) && value >= 0, `not a u53: ${value}`);
+    if (!(Number.isSafeInteger(value) && value >= 0)) refuse(value, 'u53');
     this.#reserve(8);
     this.#view.setUint32(this.#length, value % TWO_TO_32, true);
     this.#view.setUint32(this.#length + 4, Math.floor(value / TWO_TO_32), true);
@@ -82,18 +96,53 @@ export class ByteWriter {
 
   /** The text as UTF-8 behind its u32 length in bytes. Throws EncodeError for a lone surrogate. */
   string(value: string): void {
-    // TextEncoder would write U+FFFD instead, and two different keys would become one.
-    if (!isWellFormed(value)) throw new EncodeError('text with a lone surrogate has no UTF-8 form');
     this.#reserve(4 + value.length * 3);
     const start = this.#length + 4;
-    const { written } = encoder.encodeInto(value, this.#buffer.subarray(start));
-    this.u32(written);
-    this.#length += written;
+    if (!this.#ascii(value, start)) {
+      // TextEncoder would write U+FFFD instead, and two different keys would become one.
+      if (!isWellFormed(value)) throw new EncodeError('text with a lone surrogate has no UTF-8 form');
+      const { written } = encoder.encodeInto(value, this.#buffer.subarray(start));
+      this.u32(written);
+      this.#length += written;
+      return;
+    }
+    this.u32(value.length);
+    this.#length += value.length;
   }
 
   /** A copy of all that was written. The writer may go on. */
   finish(): Uint8Array {
     return this.#buffer.slice(0, this.#length);
+  }
+
+  /** What was written, not copied: it holds until the next write or `clear`. */
+  view(): Uint8Array {
+    return this.#buffer.subarray(0, this.#length);
+  }
+
+  /** Forgets all that was written, so that one writer serves many small pieces. A buffer that has grown large is let go. */
+  clear(): void {
+    this.#length = 0;
+    if (this.#buffer.length <= this.#bytesKeptMax) return;
+    this.#buffer = new Uint8Array(BYTES_INITIAL);
+    this.#view = new DataView(this.#buffer.buffer);
+  }
+
+  /** Writes a u32 over one that was written at this offset before. */
+  patchU32(offset: number, value: number): void {
+    assert(offset + 4 <= this.#length, 'only what was written can be written over');
+    this.#view.setUint32(offset, value, true);
+  }
+
+  /** Almost all text is ASCII and short: a loop is faster than a call into the encoder. False: it is not ASCII. */
+  #ascii(value: string, start: number): boolean {
+    const buffer = this.#buffer;
+    for (let index = 0; index < value.length; index += 1) {
+      const unit = value.charCodeAt(index);
+      if (unit > 0x7f) return false;
+      buffer[start + index] = unit;
+    }
+    return true;
   }
 
   #reserve(bytes: number): void {
@@ -110,6 +159,7 @@ export class ByteWriter {
 export class ByteReader {
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
+  #buffer: Buffer | null = null;
   #offset = 0;
 
   constructor(bytes: Uint8Array) {
@@ -166,6 +216,7 @@ export class ByteReader {
   string(bytesMax: number): string {
     const length = this.#length(bytesMax);
     const offset = this.#take(length);
+    if (this.#isAscii(offset, length)) return this.#latin1(offset, length);
     try {
       return decoder.decode(this.#bytes.subarray(offset, offset + length));
     } catch {
@@ -176,6 +227,20 @@ export class ByteReader {
   /** Everything must have been read. */
   end(): void {
     if (this.remaining > 0) throw new DecodeError(`${this.remaining} bytes too many`);
+  }
+
+  #isAscii(offset: number, length: number): boolean {
+    for (let index = offset; index < offset + length; index += 1) {
+      if (this.#view.getUint8(index) > 0x7f) return false;
+    }
+    return true;
+  }
+
+  /** ASCII is Latin-1 too, and that is read faster than UTF-8 by far. */
+  #latin1(offset: number, length: number): string {
+    const { buffer, byteOffset, byteLength } = this.#bytes;
+    this.#buffer ??= Buffer.from(buffer, byteOffset, byteLength);
+    return this.#buffer.toString('latin1', offset, offset + length);
   }
 
   #length(max: number): number {

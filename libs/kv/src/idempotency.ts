@@ -1,12 +1,11 @@
-import { encodeRow, FINGERPRINT_BYTES_MAX, IDEMPOTENCY_KEY_BYTES_MAX, PRINCIPAL_BYTES_MAX } from './rows.js';
+import assert from 'node:assert/strict';
+import type { OrderedMap } from './ordered-map.js';
+import { numberedMap } from './ordered-map.js';
+import { FINGERPRINT_BYTES_MAX, hashOfRow, IDEMPOTENCY_KEY_BYTES_MAX, PRINCIPAL_BYTES_MAX } from './rows.js';
 import type { IdempotencyRow } from './rows.js';
-import { RowSum, rowHash } from './state-hash.js';
+import type { RowHash } from './state-hash.js';
+import { RowSum } from './state-hash.js';
 import type { ApplyResult, IdempotencyStamp } from './types.js';
-
-interface KeptRow {
-  readonly row: IdempotencyRow;
-  readonly hash: bigint;
-}
 
 export type IdempotencyLookup =
   | { readonly type: 'new' }
@@ -29,8 +28,9 @@ function isWithin(length: number, max: number): boolean {
 /** Exactly once, second layer: what an end client's Idempotency-Key was answered with. */
 export class IdempotencyKeys {
   readonly #keysMax: number;
-  // In log order of the first answer, which is the order of eviction.
-  readonly #rows = new Map<string, KeptRow>();
+  readonly #rows = new Map<string, IdempotencyRow>();
+  // By the log index of the first answer, which is the order of eviction. A row never changes.
+  readonly #byIndex = numberedMap<IdempotencyRow>();
   readonly #sum = new RowSum();
 
   constructor(keysMax: number) {
@@ -41,31 +41,27 @@ export class IdempotencyKeys {
     return this.#rows.size;
   }
 
-  get sum(): bigint {
+  get sum(): RowHash {
     return this.#sum.value;
   }
 
   lookup(stamp: IdempotencyStamp): IdempotencyLookup {
-    const kept = this.#rows.get(mapKey(stamp));
-    if (kept === undefined) return { type: 'new' };
-    if (!bytesEqual(kept.row.fingerprint, stamp.fingerprint)) return { type: 'reused' };
-    return { type: 'answered', result: kept.row.result };
+    const row = this.#rows.get(mapKey(stamp));
+    if (row === undefined) return { type: 'new' };
+    if (!bytesEqual(row.fingerprint, stamp.fingerprint)) return { type: 'reused' };
+    return { type: 'answered', result: row.result };
   }
 
   /** Keeps the answer of a stamp that `lookup` called new, and evicts the oldest in log order. */
   record(stamp: IdempotencyStamp, index: number, result: ApplyResult): void {
     const { principal, key, fingerprint } = stamp;
     this.#insert({ type: 'idempotency', principal, key, fingerprint, index, result });
-    for (const [oldestKey, oldest] of this.#rows) {
-      if (this.#rows.size <= this.#keysMax) break;
-      this.#rows.delete(oldestKey);
-      this.#sum.subtract(oldest.hash);
-    }
+    while (this.#rows.size > this.#keysMax) this.#removeOldest();
   }
 
-  /** A consistent view for a snapshot, oldest first: rows never change. */
-  capture(): IdempotencyRow[] {
-    return Array.from(this.#rows.values(), (kept) => kept.row);
+  /** A consistent view for a snapshot, oldest first, in O(1): its nodes are copied when they next change. */
+  capture(): OrderedMap<number, IdempotencyRow> {
+    return this.#byIndex.clone();
   }
 
   /** Takes a row from a snapshot, in log order. False: it is out of place. */
@@ -76,9 +72,18 @@ export class IdempotencyKeys {
   }
 
   #insert(row: IdempotencyRow): void {
-    const hash = rowHash(encodeRow(row));
-    this.#rows.set(mapKey(row), { row, hash });
-    this.#sum.add(hash);
+    this.#rows.set(mapKey(row), row);
+    assert(this.#byIndex.set(row.index, row), 'a command is answered once');
+    this.#sum.add(hashOfRow(row));
+  }
+
+  #removeOldest(): void {
+    const index = this.#byIndex.minKey();
+    const row = index === undefined ? undefined : this.#byIndex.get(index);
+    assert(row !== undefined, 'both maps have the same rows');
+    this.#byIndex.delete(row.index);
+    this.#rows.delete(mapKey(row));
+    this.#sum.subtract(hashOfRow(row));
   }
 }
 

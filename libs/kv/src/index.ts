@@ -20,7 +20,7 @@ export {
 export { compareKeys, isKey, isNamespaceName } from './names.js';
 export { FINGERPRINT_BYTES_MAX, IDEMPOTENCY_KEY_BYTES_MAX, PRINCIPAL_BYTES_MAX } from './rows.js';
 export type { PublishedChanges, StateMachineLoad, StateMachineOptions } from './state-machine.js';
-export { STATE_MACHINE_DEFAULTS, StateMachine } from './state-machine.js';
+export { STATE_MACHINE_DEFAULTS, SnapshotRestorer, StateMachine } from './state-machine.js';
 export type {
   ApplyErrorCode,
   ApplyResult,

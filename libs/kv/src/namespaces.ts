@@ -1,37 +1,42 @@
 import assert from 'node:assert/strict';
+import type { StoredEntry } from './entry-slabs.js';
+import { EntrySlabs } from './entry-slabs.js';
 import type { OrderedMap } from './ordered-map.js';
 import { orderedMap } from './ordered-map.js';
-import { encodeRow } from './rows.js';
-import { RowSum, rowHash } from './state-hash.js';
+import { hashOfRow } from './rows.js';
+import type { RowHash } from './state-hash.js';
+import { RowSum } from './state-hash.js';
 import type { Entry, NamespaceRecord, Revision } from './types.js';
-
-interface KeptEntry {
-  readonly entry: Entry;
-  readonly hash: bigint;
-}
 
 interface NamespaceState {
   record: NamespaceRecord;
   newest: Revision;
-  /** Of the namespace's own row. */
-  hash: bigint;
-  entries: OrderedMap<KeptEntry>;
+  /** Of the namespace's own row, which changes with each entry. */
+  hash: RowHash;
+  entries: OrderedMap<string, StoredEntry>;
+  /** Where the entries are. Not read by a snapshot, which has the entries themselves. */
+  slabs: EntrySlabs;
   /** Of the rows of the entries. Kept apart, so that dropping a namespace costs no hashing. */
   entrySum: RowSum;
+  /** Frozen when it is below the table's generation: a snapshot still reads it. */
+  readonly generation: number;
 }
 
 /** One namespace of a snapshot, as it was when the snapshot began. */
 export interface CapturedNamespace {
   readonly record: NamespaceRecord;
   readonly newest: Revision;
-  readonly entries: OrderedMap<KeptEntry>;
+  readonly entries: OrderedMap<string, StoredEntry>;
 }
 
 /** All namespaces, their entries and the hash of both. Knows nothing of commands. */
 export class Namespaces {
   readonly #states = new Map<string, NamespaceState>();
+  // The same states in order of name: a snapshot and a list need the order, all else is faster without it.
+  readonly #ordered = orderedMap<NamespaceState>();
   readonly #sum = new RowSum();
   #entryCount = 0;
+  #generation = 0;
 
   /** Names ever used, tombstones too. */
   get count(): number {
@@ -42,7 +47,7 @@ export class Namespaces {
     return this.#entryCount;
   }
 
-  get sum(): bigint {
+  get sum(): RowHash {
     return this.#sum.value;
   }
 
@@ -54,13 +59,13 @@ export class Namespaces {
     return this.#states.get(name)?.newest;
   }
 
-  /** All records, tombstones too, in order of name. Names are ASCII: the default order is that of their bytes. */
+  /** All records, tombstones too, in order of name. */
   records(): NamespaceRecord[] {
-    return this.#sortedNames().map((name) => this.#state(name).record);
+    return Array.from(this.#ordered.values(), (state) => state.record);
   }
 
-  entry(namespace: string, key: string): Entry | undefined {
-    return this.#states.get(namespace)?.entries.get(key)?.entry;
+  stored(namespace: string, key: string): StoredEntry | undefined {
+    return this.#states.get(namespace)?.entries.get(key);
   }
 
   /** Entries whose key begins with the prefix, in order. */
@@ -69,60 +74,92 @@ export class Namespaces {
     const state = this.#states.get(namespace);
     if (state === undefined) return { entries, truncated: false };
     // All keys with a prefix stand together, right from the prefix on.
-    for (const [key, kept] of state.entries.entries(prefix)) {
+    for (const [key, stored] of state.entries.entries(prefix)) {
       if (!key.startsWith(prefix)) break;
       if (entries.length === limit) return { entries, truncated: true };
-      entries.push(kept.entry);
+      entries.push(stored.entry());
     }
     return { entries, truncated: false };
   }
 
-  /** Sets an entry. `newest`: of the namespace from now on; in a snapshot a deletion may have come after this entry. */
-  put(entry: Entry, newest: Revision): void {
-    const state = this.#state(entry.namespace);
-    const hash = rowHash(encodeRow({ type: 'entry', entry }));
-    this.#subtractEntry(state, state.entries.get(entry.key));
-    state.entries.set(entry.key, { entry, hash });
-    state.entrySum.add(hash);
+  /**
+   * Sets an entry, of which a copy is kept. `before`: what `stored` says of its key. `newest`: of the namespace from now
+   * on; in a snapshot a deletion may have come after this entry.
+   */
+  put(entry: Entry, before: StoredEntry | undefined, newest: Revision): StoredEntry {
+    const state = this.#writable(entry.namespace);
+    const { entries, slabs, entrySum } = state;
+    if (before !== undefined) this.#subtractEntry(state, before);
+    const stored = slabs.add(entry);
+    const isNew = entries.set(entry.key, stored);
+    assert.equal(isNew, before === undefined, 'what was there is taken out of the sum');
+    const { hash } = stored;
+    entrySum.add(hash);
     this.#sum.add(hash);
     this.#entryCount += 1;
+    compact(state);
     if (newest !== state.newest) this.#setRow(state, state.record, newest);
+    return stored;
   }
 
-  delete(namespace: string, key: string, revision: Revision): void {
-    const state = this.#state(namespace);
-    this.#subtractEntry(state, state.entries.get(key));
+  /** `before`: what `stored` says of the key. */
+  delete(namespace: string, key: string, before: StoredEntry, revision: Revision): void {
+    const state = this.#writable(namespace);
+    this.#subtractEntry(state, before);
     assert(state.entries.delete(key), 'the entry is there');
+    compact(state);
     this.#setRow(state, state.record, revision);
   }
 
   /** Sets a record. A deleted one drops its entries. */
   setRecord(record: NamespaceRecord, newest: Revision): void {
-    let state = this.#states.get(record.name);
-    if (state === undefined) {
-      state = { record, newest, hash: 0n, entries: orderedMap(), entrySum: new RowSum() };
-      this.#states.set(record.name, state);
-    } else if (record.deleted) {
+    if (!this.#states.has(record.name)) return this.#create(record, newest);
+    const state = this.#writable(record.name);
+    if (record.deleted) {
       this.#sum.subtract(state.entrySum.value);
       this.#entryCount -= state.entries.size;
       state.entries = orderedMap();
+      state.slabs = new EntrySlabs();
       state.entrySum = new RowSum();
     }
     this.#setRow(state, record, newest);
   }
 
-  /** A consistent view for a snapshot, in order of name: the maps are copied when they next change. */
-  capture(): CapturedNamespace[] {
-    return this.#sortedNames().map((name) => {
-      const { record, newest, entries } = this.#state(name);
-      return { record, newest, entries: entries.clone() };
-    });
+  /** A consistent view for a snapshot, in order of name, in O(1): what it shares is copied when it next changes. */
+  capture(): OrderedMap<string, CapturedNamespace> {
+    this.#generation += 1;
+    return this.#ordered.clone();
   }
 
-  #subtractEntry(state: NamespaceState, kept: KeptEntry | undefined): void {
-    if (kept === undefined) return;
-    state.entrySum.subtract(kept.hash);
-    this.#sum.subtract(kept.hash);
+  #create(record: NamespaceRecord, newest: Revision): void {
+    const generation = this.#generation;
+    const slabs = new EntrySlabs();
+    const hash = hashOfRow({ type: 'namespace', record, newest });
+    this.#keep({ record, newest, hash, entries: orderedMap(), slabs, entrySum: new RowSum(), generation });
+    this.#sum.add(hash);
+  }
+
+  #keep(state: NamespaceState): void {
+    this.#states.set(state.record.name, state);
+    this.#ordered.set(state.record.name, state);
+  }
+
+  /** The state of a namespace, to be changed: a copy takes its place when a snapshot still reads it. */
+  #writable(name: string): NamespaceState {
+    const state = this.#state(name);
+    if (state.generation === this.#generation) return state;
+    const entries = state.entries.clone();
+    const entrySum = new RowSum(state.entrySum.value);
+    const copy = { ...state, entries, entrySum, generation: this.#generation };
+    this.#keep(copy);
+    return copy;
+  }
+
+  #subtractEntry(state: NamespaceState, stored: StoredEntry): void {
+    const { hash } = stored;
+    state.slabs.remove(stored);
+    state.entrySum.subtract(hash);
+    this.#sum.subtract(hash);
     this.#entryCount -= 1;
   }
 
@@ -130,7 +167,7 @@ export class Namespaces {
     this.#sum.subtract(state.hash);
     state.record = record;
     state.newest = newest;
-    state.hash = rowHash(encodeRow({ type: 'namespace', record, newest }));
+    state.hash = hashOfRow({ type: 'namespace', record, newest });
     this.#sum.add(state.hash);
   }
 
@@ -139,8 +176,9 @@ export class Namespaces {
     assert(state !== undefined, `namespace ${name} is there`);
     return state;
   }
+}
 
-  #sortedNames(): string[] {
-    return [...this.#states.keys()].sort();
-  }
+/** Moves what is left in a slab of which much was removed. The entries stay the same, so no hash changes. */
+function compact({ entries, slabs }: NamespaceState): void {
+  slabs.compact((key, copy) => entries.set(key, copy));
 }

@@ -7,9 +7,15 @@ type OrderedMapClass = typeof sortedBtree.default;
 const OrderedMapImplementation: OrderedMapClass =
   'default' in sortedBtree ? sortedBtree.default : (sortedBtree as unknown as OrderedMapClass);
 
-/** A map from keys in the order of their UTF-8 bytes. `clone()` is O(1): nodes are copied when either side writes. */
-export type OrderedMap<V> = InstanceType<typeof sortedBtree.default<string, V>>;
+/** A map in the order of its keys. `clone()` is O(1): nodes are copied when either side writes. */
+export type OrderedMap<K, V> = InstanceType<typeof sortedBtree.default<K, V>>;
 
-export function orderedMap<V>(): OrderedMap<V> {
+/** A map from text, in the order of its UTF-8 bytes. */
+export function orderedMap<V>(): OrderedMap<string, V> {
   return new OrderedMapImplementation<string, V>(undefined, compareKeys);
+}
+
+/** A map from numbers, the smallest first. */
+export function numberedMap<V>(): OrderedMap<number, V> {
+  return new OrderedMapImplementation<number, V>(undefined, (left, right) => left - right);
 }

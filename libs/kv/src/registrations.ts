@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
+import type { OrderedMap } from './ordered-map.js';
+import { numberedMap } from './ordered-map.js';
 import type { AnswerRow, ClientRow } from './rows.js';
-import { encodeRow } from './rows.js';
-import { RowSum, rowHash } from './state-hash.js';
+import { hashOfRow } from './rows.js';
+import type { RowHash } from './state-hash.js';
+import { RowSum } from './state-hash.js';
 import type { ApplyResult, RegistrationStamp } from './types.js';
 
 export interface RegistrationLimits {
@@ -9,17 +12,12 @@ export interface RegistrationLimits {
   readonly answersPerClientMax: number;
 }
 
-interface KeptAnswer {
-  readonly result: ApplyResult;
-  readonly hash: bigint;
-}
-
 interface Client {
   readonly clientId: number;
   completedThrough: number;
   lastUsedIndex: number;
-  readonly answers: Map<number, KeptAnswer>;
-  hash: bigint;
+  /** By sequence. */
+  readonly answers: Map<number, ApplyResult>;
   /** Frozen when it is below the table's generation: a snapshot still reads it. */
   readonly generation: number;
 }
@@ -32,17 +30,20 @@ export type Admission =
       readonly code: 'REGISTRATION_EXPIRED' | 'SEQUENCE_COMPLETED' | 'TOO_MANY_OUTSTANDING';
     };
 
-/** One client of a snapshot: its row and its answers, as they were when the snapshot began. */
+/** One client of a snapshot, as it was when the snapshot began. */
 export interface CapturedClient {
-  readonly row: ClientRow;
-  readonly answers: ReadonlyMap<number, { readonly result: ApplyResult }>;
+  readonly clientId: number;
+  readonly completedThrough: number;
+  readonly lastUsedIndex: number;
+  readonly answers: ReadonlyMap<number, ApplyResult>;
 }
 
 /** Exactly once, first layer (P15): registered clients and the answers they may still ask for again. */
 export class Registrations {
   readonly #limits: RegistrationLimits;
-  // In log order of last use: a Map iterates in order of insertion, and a use inserts anew.
   readonly #clients = new Map<number, Client>();
+  // By the log index of the last use, which is the order of eviction. One command uses one client.
+  readonly #byLastUse = numberedMap<Client>();
   readonly #sum = new RowSum();
   #generation = 0;
 
@@ -61,17 +62,16 @@ export class Registrations {
     return most;
   }
 
-  get sum(): bigint {
+  get sum(): RowHash {
     return this.#sum.value;
   }
 
   /** Adds a client and evicts those least recently used in log order, so that every member evicts the same. */
   register(clientId: number, index: number): void {
     this.#insert(this.#create({ type: 'client', clientId, completedThrough: 0, lastUsedIndex: index }));
-    for (const oldest of this.#clients.values()) {
-      if (this.#clients.size <= this.#limits.registrationsMax) break;
+    while (this.#clients.size > this.#limits.registrationsMax) {
       // mark: a client's registration is evicted
-      this.#remove(oldest);
+      this.#removeOldest();
     }
   }
 
@@ -91,7 +91,7 @@ export class Registrations {
     const answer = client.answers.get(stamp.sequence);
     if (answer !== undefined) {
       // mark: a repeated request gets the answer of the first
-      return { type: 'answered', result: answer.result };
+      return { type: 'answered', result: answer };
     }
     if (client.answers.size >= this.#limits.answersPerClientMax) {
       return { type: 'refused', code: 'TOO_MANY_OUTSTANDING' };
@@ -106,10 +106,10 @@ export class Registrations {
     this.#keep(client, { type: 'answer', clientId, sequence, result });
   }
 
-  /** A consistent view for a snapshot: clients are copied when they next change. */
-  capture(): CapturedClient[] {
+  /** A consistent view for a snapshot, least recently used first, in O(1): clients are copied when they next change. */
+  capture(): OrderedMap<number, CapturedClient> {
     this.#generation += 1;
-    return [...this.#clients.values()].map((client) => ({ row: clientRow(client), answers: client.answers }));
+    return this.#byLastUse.clone();
   }
 
   /** Takes a client from a snapshot, in order of last use. False: it is out of place. */
@@ -130,45 +130,42 @@ export class Registrations {
 
   #create(row: ClientRow): Client {
     const { clientId, completedThrough, lastUsedIndex } = row;
-    const hash = rowHash(encodeRow(row));
-    return {
-      clientId,
-      completedThrough,
-      lastUsedIndex,
-      answers: new Map(),
-      hash,
-      generation: this.#generation,
-    };
+    return { clientId, completedThrough, lastUsedIndex, answers: new Map(), generation: this.#generation };
   }
 
   #insert(client: Client): void {
     this.#clients.set(client.clientId, client);
-    this.#sum.add(client.hash);
+    assert(this.#byLastUse.set(client.lastUsedIndex, client), 'a command uses one client');
+    this.#sum.add(hashOfRow(clientRow(client)));
   }
 
-  #remove(client: Client): void {
+  #removeOldest(): void {
+    const index = this.#byLastUse.minKey();
+    const client = index === undefined ? undefined : this.#byLastUse.get(index);
+    assert(client !== undefined, 'both maps have the same clients');
+    this.#byLastUse.delete(client.lastUsedIndex);
     this.#clients.delete(client.clientId);
-    this.#sum.subtract(client.hash);
-    for (const answer of client.answers.values()) this.#sum.subtract(answer.hash);
+    this.#sum.subtract(hashOfRow(clientRow(client)));
+    for (const [sequence, result] of client.answers) {
+      this.#sum.subtract(hashOfRow({ type: 'answer', clientId: client.clientId, sequence, result }));
+    }
   }
 
   #keep(client: Client, row: AnswerRow): void {
-    const hash = rowHash(encodeRow(row));
-    client.answers.set(row.sequence, { result: row.result, hash });
-    this.#sum.add(hash);
+    client.answers.set(row.sequence, row.result);
+    this.#sum.add(hashOfRow(row));
   }
 
   /** Moves the client to the newest place and forgets the answers that it has. */
   #use(known: Client, index: number, completedThrough: number): Client {
-    this.#clients.delete(known.clientId);
-    this.#sum.subtract(known.hash);
+    this.#byLastUse.delete(known.lastUsedIndex);
+    this.#sum.subtract(hashOfRow(clientRow(known)));
     const frozen = known.generation !== this.#generation;
     const client = frozen
       ? { ...known, answers: new Map(known.answers), generation: this.#generation }
       : known;
     client.lastUsedIndex = index;
     if (completedThrough > client.completedThrough) this.#complete(client, completedThrough);
-    client.hash = rowHash(encodeRow(clientRow(client)));
     this.#insert(client);
     return client;
   }
@@ -189,14 +186,15 @@ export class Registrations {
   }
 
   #forget(client: Client, sequence: number): void {
-    const answer = client.answers.get(sequence);
-    if (answer === undefined) return;
+    const result = client.answers.get(sequence);
+    if (result === undefined) return;
     client.answers.delete(sequence);
-    this.#sum.subtract(answer.hash);
+    this.#sum.subtract(hashOfRow({ type: 'answer', clientId: client.clientId, sequence, result }));
   }
 }
 
-function clientRow(client: Client): ClientRow {
+/** The client's own row, without its answers. */
+export function clientRow(client: CapturedClient): ClientRow {
   const { clientId, completedThrough, lastUsedIndex } = client;
   return { type: 'client', clientId, completedThrough, lastUsedIndex };
 }

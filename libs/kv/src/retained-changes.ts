@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { changeRevision } from './codec.js';
+import { StoredEntry } from './entry-slabs.js';
 import type { Change, Revision } from './types.js';
 
 export interface RetentionLimits {
@@ -10,23 +12,28 @@ export interface RetentionLimits {
   readonly retainedBytesMax: number;
 }
 
+/** A change as it is retained: a put is the entry's own row, and no copy of it. */
+export type RetainedChange = StoredEntry | Exclude<Change, { readonly type: 'put' }>;
+
+/** All changes of one revision. */
 interface RetainedRevision {
   readonly revision: Revision;
   readonly timeMs: number;
+  readonly count: number;
   readonly bytes: number;
-  readonly changes: readonly Change[];
 }
 
-// What a change costs beside its texts and its value, roughly.
+// What a change costs beside its row or its texts, roughly.
 const CHANGE_OVERHEAD_BYTES = 128;
 
 /** The newest published changes, for consumers that fell behind. Whole revisions only. */
 export class RetainedChanges {
   readonly #limits: RetentionLimits;
-  // A queue: the live part begins at #first, the dead part before it is cut off when it is the larger.
-  #revisions: (RetainedRevision | undefined)[] = [];
+  // A queue of changes and of their times: the live part begins at #first, the dead part before it is cut off when it is
+  // the larger. Two arrays, for half a million objects with a change and a time would cost more than the two.
+  #changes: (RetainedChange | undefined)[] = [];
+  #timesMs: number[] = [];
   #first = 0;
-  #changeCount = 0;
   #byteCount = 0;
   #floor: Revision;
 
@@ -42,7 +49,7 @@ export class RetainedChanges {
   }
 
   get changeCount(): number {
-    return this.#changeCount;
+    return this.#changes.length - this.#first;
   }
 
   get byteCount(): number {
@@ -50,14 +57,15 @@ export class RetainedChanges {
   }
 
   /** Takes the published changes of one revision, newer than all before, and drops what is too old or too much. */
-  append(revision: Revision, timeMs: number, changes: readonly Change[]): void {
-    const last = this.#revisions.at(-1);
-    assert(revision > this.#floor && (last === undefined || revision > last.revision), 'revisions only grow');
+  append(revision: Revision, timeMs: number, changes: readonly RetainedChange[]): void {
+    const last = this.changeCount > 0 ? revisionOf(this.#at(this.#changes.length - 1)) : null;
+    assert(revision > this.#floor && (last === null || revision > last), 'revisions only grow');
     assert(changes.length > 0, 'a published revision has changes');
-    const bytes = changes.reduce((sum, change) => sum + changeBytes(change), 0);
-    this.#revisions.push({ revision, timeMs, bytes, changes });
-    this.#changeCount += changes.length;
-    this.#byteCount += bytes;
+    for (const change of changes) {
+      this.#changes.push(change);
+      this.#timesMs.push(timeMs);
+      this.#byteCount += changeBytes(change);
+    }
     this.#trim(timeMs);
   }
 
@@ -67,11 +75,12 @@ export class RetainedChanges {
     const changes: Change[] = [];
     let last: Revision | null = null;
     let bytes = 0;
-    for (let index = this.#indexAfter(after); index < this.#revisions.length; index += 1) {
-      const retained = this.#at(index);
+    for (let index = this.#indexAfter(after); index < this.#changes.length;) {
+      const retained = this.#revisionAt(index);
       bytes += retained.bytes;
       if (last !== null && bytes > bytesMax) break;
-      changes.push(...retained.changes);
+      for (const end = index + retained.count; index < end; index += 1)
+        changes.push(handOut(this.#at(index)));
       last = retained.revision;
     }
     return { changes, last };
@@ -79,51 +88,64 @@ export class RetainedChanges {
 
   #trim(nowMs: number): void {
     const { retainedChangesMin, retainedMs, retainedBytesMax } = this.#limits;
-    while (this.#first < this.#revisions.length) {
-      const oldest = this.#at(this.#first);
-      const spare = this.#changeCount - oldest.changes.length >= retainedChangesMin;
+    while (this.#first < this.#changes.length) {
+      const oldest = this.#revisionAt(this.#first);
+      const spare = this.changeCount - oldest.count >= retainedChangesMin;
       const old = nowMs - oldest.timeMs > retainedMs;
       if (!(spare && old) && this.#byteCount <= retainedBytesMax) break;
-      this.#changeCount -= oldest.changes.length;
       this.#byteCount -= oldest.bytes;
       this.#floor = oldest.revision;
-      this.#revisions[this.#first] = undefined;
-      this.#first += 1;
+      this.#changes.fill(undefined, this.#first, this.#first + oldest.count);
+      this.#first += oldest.count;
     }
-    if (this.#first > this.#revisions.length - this.#first) {
-      this.#revisions = this.#revisions.slice(this.#first);
+    if (this.#first > this.#changes.length - this.#first) {
+      this.#changes = this.#changes.slice(this.#first);
+      this.#timesMs = this.#timesMs.slice(this.#first);
       this.#first = 0;
     }
   }
 
-  #at(index: number): RetainedRevision {
-    const retained = this.#revisions[index];
-    assert(retained !== undefined && index >= this.#first, 'within the queue');
-    return retained;
+  /** The revision whose first change is at this position. */
+  #revisionAt(first: number): RetainedRevision {
+    const revision = revisionOf(this.#at(first));
+    let end = first;
+    let bytes = 0;
+    for (; end < this.#changes.length && revisionOf(this.#at(end)) === revision; end += 1) {
+      bytes += changeBytes(this.#at(end));
+    }
+    return { revision, timeMs: this.#timesMs[first] ?? 0, count: end - first, bytes };
+  }
+
+  #at(index: number): RetainedChange {
+    const change = this.#changes[index];
+    assert(change !== undefined && index >= this.#first, 'within the queue');
+    return change;
   }
 
   /** Binary search: the first position whose revision is above `after`. */
   #indexAfter(after: Revision): number {
     let low = this.#first;
-    let high = this.#revisions.length;
+    let high = this.#changes.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if (this.#at(middle).revision > after) high = middle;
+      if (revisionOf(this.#at(middle)) > after) high = middle;
       else low = middle + 1;
     }
     return low;
   }
 }
 
-function changeBytes(change: Change): number {
-  switch (change.type) {
-    case 'put': {
-      const { namespace, key, value } = change.entry;
-      return CHANGE_OVERHEAD_BYTES + 2 * (namespace.length + key.length) + value.length;
-    }
-    case 'delete':
-      return CHANGE_OVERHEAD_BYTES + 2 * (change.namespace.length + change.key.length);
-    case 'namespace':
-      return CHANGE_OVERHEAD_BYTES + 2 * change.record.name.length;
-  }
+function revisionOf(change: RetainedChange): Revision {
+  return change instanceof StoredEntry ? change.revision : changeRevision(change);
+}
+
+function handOut(change: RetainedChange): Change {
+  return change instanceof StoredEntry ? { type: 'put', entry: change.entry() } : change;
+}
+
+function changeBytes(change: RetainedChange): number {
+  if (change instanceof StoredEntry) return CHANGE_OVERHEAD_BYTES + change.byteLength;
+  if (change.type === 'delete')
+    return CHANGE_OVERHEAD_BYTES + 2 * (change.namespace.length + change.key.length);
+  return CHANGE_OVERHEAD_BYTES + 2 * change.record.name.length;
 }

@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
-import { ByteReader, ByteWriter, DecodeError } from './bytes.js';
+import type { ByteReader } from './bytes.js';
+import { ByteWriter, DecodeError } from './bytes.js';
 import { readEntry, readNamespaceRecord, writeEntry, writeNamespaceRecord } from './codec.js';
+import type { RowHash } from './state-hash.js';
+import { rowHash } from './state-hash.js';
 import type { ApplyErrorCode, ApplyResult, Entry, NamespaceRecord, Revision } from './types.js';
 import { revision } from './types.js';
 
@@ -90,8 +93,18 @@ const ERROR_CODES_BY_NUMBER = new Map(
   Object.entries(ERROR_CODES).map(([code, number]) => [number, code as ApplyErrorCode]),
 );
 
-export function encodeRow(row: Row): Uint8Array {
-  const writer = new ByteWriter();
+// One for all rows that are only hashed: they are many, and most are small.
+const scratch = new ByteWriter();
+
+/** The hash of a row: that of its one encoding. */
+export function hashOfRow(row: Row): RowHash {
+  scratch.clear();
+  writeRow(scratch, row);
+  return rowHash(scratch.view());
+}
+
+/** Appends the row's one encoding, without a length. */
+export function writeRow(writer: ByteWriter, row: Row): void {
   switch (row.type) {
     case 'counters':
       writer.u8(ROW_COUNTERS);
@@ -131,18 +144,10 @@ export function encodeRow(row: Row): Uint8Array {
       writeResult(writer, row.result);
       break;
   }
-  return writer.finish();
 }
 
-/** Total: a row or a DecodeError. */
-export function decodeRow(bytes: Uint8Array): Row {
-  const reader = new ByteReader(bytes);
-  const row = readRow(reader);
-  reader.end();
-  return row;
-}
-
-function readRow(reader: ByteReader): Row {
+/** Total: a row or a DecodeError. The caller must see that it ended where it should have. */
+export function readRow(reader: ByteReader): Row {
   const type = reader.u8();
   switch (type) {
     case ROW_COUNTERS:

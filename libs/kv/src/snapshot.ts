@@ -1,30 +1,36 @@
 import { ByteReader, ByteWriter, DecodeError } from './bytes.js';
+import { StoredEntry } from './entry-slabs.js';
 import { IdempotencyKeys } from './idempotency.js';
 import { isKey, isNamespaceName, compareKeys } from './names.js';
 import type { CapturedNamespace } from './namespaces.js';
 import { Namespaces } from './namespaces.js';
+import type { OrderedMap } from './ordered-map.js';
 import type { CapturedClient, RegistrationLimits } from './registrations.js';
-import { Registrations } from './registrations.js';
+import { Registrations, clientRow } from './registrations.js';
 import type { AnswerRow, ClientRow, CountersRow, IdempotencyRow, NamespaceRow, Row } from './rows.js';
-import { decodeRow, encodeRow } from './rows.js';
-import { RowSum, rowHash } from './state-hash.js';
+import { hashOfRow, readRow, writeRow } from './rows.js';
+import { RowSum } from './state-hash.js';
 import type { Entry } from './types.js';
 import { ACCESS_NAMESPACE, VALUE_BYTES_MAX } from './types.js';
 
 // A snapshot is a stream: magic, then rows behind their u32 length, then a length of zero and the state hash. Where a
 // chunk ends means nothing. The order of rows is fixed: counters; each namespace and its entries; each client, least
-// recently used first, and its answers; idempotency rows, oldest first.
+// recently used first, and its answers; idempotency rows, oldest first. So the bytes are a function of the state.
 const MAGIC = new TextEncoder().encode('quorate-kv-snapshot-1\n');
-const CHUNK_BYTES = 256 * 1024;
+/** Most rows are below: a chunk and a row fit into one buffer. */
+const SMALL_ROW_BYTES = 1024;
+const ROW_LENGTH_BYTES = 4;
 const STATE_HASH_BYTES = 16;
+/** Bytes of each chunk of a snapshot but the last, unless told otherwise. */
+export const SNAPSHOT_CHUNK_BYTES = 256 * 1024;
 const ROW_BYTES_MAX = VALUE_BYTES_MAX + 64 * 1024;
 
 /** What a snapshot is made of, taken in one synchronous moment. */
 export interface SnapshotSource {
   readonly counters: CountersRow;
-  readonly namespaces: readonly CapturedNamespace[];
-  readonly clients: readonly CapturedClient[];
-  readonly idempotency: readonly IdempotencyRow[];
+  readonly namespaces: OrderedMap<string, CapturedNamespace>;
+  readonly clients: OrderedMap<number, CapturedClient>;
+  readonly idempotency: OrderedMap<number, IdempotencyRow>;
   /** 32 hex digits. */
   readonly stateHash: string;
 }
@@ -36,60 +42,127 @@ export interface RestoredState {
   readonly idempotency: IdempotencyKeys;
 }
 
-/** Chunks of about 256 KiB; one row may make a chunk larger. */
-export function* snapshotChunks(source: SnapshotSource): Generator<Uint8Array, void> {
-  let writer = new ByteWriter();
+/** Chunks of `chunkBytes`, the last one of the rest. Each is made when it is asked for, whatever the size of the state. */
+export function* snapshotChunks(source: SnapshotSource, chunkBytes: number): Generator<Uint8Array, void> {
+  const writer = new ByteWriter(chunkBytes + SMALL_ROW_BYTES);
   writer.raw(MAGIC);
   for (const row of snapshotRows(source)) {
-    const bytes = encodeRow(row);
-    if (writer.length + 4 + bytes.length > CHUNK_BYTES) {
-      yield writer.finish();
-      writer = new ByteWriter();
+    if (row instanceof StoredEntry) writer.raw(row.bytes);
+    else writeRowBehindLength(writer, row);
+    if (writer.length < chunkBytes) continue;
+    // A row may go on in the next chunk, and a large one fill whole chunks of its own.
+    const bytes = writer.view();
+    let offset = 0;
+    for (; bytes.length - offset >= chunkBytes; offset += chunkBytes) {
+      yield bytes.slice(offset, offset + chunkBytes);
     }
-    writer.bytes(bytes);
+    const rest = bytes.slice(offset);
+    writer.clear();
+    writer.raw(rest);
   }
   writer.u32(0);
   writer.raw(hexToBytes(source.stateHash));
-  yield writer.finish();
+  const bytes = writer.view();
+  for (let offset = 0; offset < bytes.length; offset += chunkBytes) {
+    yield bytes.slice(offset, offset + chunkBytes);
+  }
 }
 
-function* snapshotRows(source: SnapshotSource): Generator<Row, void> {
+function writeRowBehindLength(writer: ByteWriter, row: Row): void {
+  const start = writer.length;
+  writer.u32(0);
+  writeRow(writer, row);
+  writer.patchU32(start, writer.length - start - ROW_LENGTH_BYTES);
+}
+
+function* snapshotRows(source: SnapshotSource): Generator<Row | StoredEntry, void> {
   yield source.counters;
-  for (const { record, newest, entries } of source.namespaces) {
+  for (const { record, newest, entries } of source.namespaces.values()) {
     yield { type: 'namespace', record, newest };
-    for (const { entry } of entries.values()) yield { type: 'entry', entry };
+    yield* entries.values();
   }
-  for (const { row, answers } of source.clients) {
-    yield row;
+  for (const client of source.clients.values()) {
+    const { clientId, answers } = client;
+    yield clientRow(client);
     const sequences = [...answers.keys()].sort((left, right) => left - right);
     for (const sequence of sequences) {
-      const answer = answers.get(sequence);
-      if (answer !== undefined)
-        yield { type: 'answer', clientId: row.clientId, sequence, result: answer.result };
+      const result = answers.get(sequence);
+      if (result !== undefined) yield { type: 'answer', clientId, sequence, result };
     }
   }
-  yield* source.idempotency;
+  yield* source.idempotency.values();
 }
 
-/** Total: the whole state, with a hash that is the footer's, or a DecodeError. */
-export function restoreSnapshot(
-  chunks: Iterable<Uint8Array>,
-  limits: RegistrationLimits & { readonly idempotencyKeysMax: number },
-): RestoredState {
-  const stream = new ChunkReader(chunks);
-  const magic = stream.take(MAGIC.length);
-  if (!magic.every((byte, index) => byte === MAGIC[index]))
-    throw new DecodeError('not a snapshot of this format');
-  const loader = new SnapshotLoader(limits);
-  for (;;) {
-    const length = new ByteReader(stream.take(4)).u32();
-    if (length === 0) break;
-    if (length > ROW_BYTES_MAX) throw new DecodeError(`row of ${length} bytes`);
-    loader.load(decodeRow(stream.take(length)));
+/** Takes a snapshot chunk by chunk, wherever they are cut. Total: the whole state in the end, or a DecodeError. */
+export class SnapshotReader {
+  readonly #loader: SnapshotLoader;
+  /** What comes next, and how many bytes it has. */
+  #piece: 'magic' | 'length' | 'row' | 'stateHash' | 'nothing' = 'magic';
+  #pieceBytes = MAGIC.length;
+  /** The beginning of a piece that goes on in the next chunk. */
+  readonly #begun = new ByteWriter();
+  #stateHash = '';
+
+  constructor(limits: RegistrationLimits & { readonly idempotencyKeysMax: number }) {
+    this.#loader = new SnapshotLoader(limits);
   }
-  const stateHash = bytesToHex(stream.take(STATE_HASH_BYTES));
-  stream.end();
-  return loader.finish(stateHash);
+
+  /** Bytes kept of a row that goes on in the next chunk. */
+  get bufferedBytes(): number {
+    return this.#begun.length;
+  }
+
+  /** Loads all rows that end in this chunk. Keeps nothing of it but a copy of the beginning of the next row. */
+  push(chunk: Uint8Array): void {
+    const reader = new ByteReader(chunk);
+    while (reader.remaining > 0) {
+      check(this.#piece !== 'nothing', 'it goes on after its end');
+      if (this.#begun.length === 0 && reader.remaining >= this.#pieceBytes) {
+        this.#take(reader);
+        continue;
+      }
+      this.#begun.raw(reader.raw(Math.min(reader.remaining, this.#pieceBytes - this.#begun.length)));
+      if (this.#begun.length < this.#pieceBytes) return;
+      this.#take(new ByteReader(this.#begun.view()));
+      this.#begun.clear();
+    }
+  }
+
+  finish(): RestoredState {
+    check(this.#piece === 'nothing', 'it is cut off');
+    return this.#loader.finish(this.#stateHash);
+  }
+
+  /** Takes the piece that comes next: the reader has all of it, and perhaps more. */
+  #take(reader: ByteReader): void {
+    switch (this.#piece) {
+      case 'magic':
+        check(bytesToHex(reader.raw(MAGIC.length)) === bytesToHex(MAGIC), 'another format');
+        return this.#expect('length', ROW_LENGTH_BYTES);
+      case 'length': {
+        const length = reader.u32();
+        check(length <= ROW_BYTES_MAX, 'a row that is too long');
+        return length === 0 ? this.#expect('stateHash', STATE_HASH_BYTES) : this.#expect('row', length);
+      }
+      case 'row': {
+        const end = reader.remaining - this.#pieceBytes;
+        const row = readRow(reader);
+        check(reader.remaining === end, 'a row of another length');
+        this.#loader.load(row);
+        return this.#expect('length', ROW_LENGTH_BYTES);
+      }
+      case 'stateHash':
+        this.#stateHash = bytesToHex(reader.raw(STATE_HASH_BYTES));
+        return this.#expect('nothing', 0);
+      case 'nothing':
+        return;
+    }
+  }
+
+  #expect(piece: 'length' | 'row' | 'stateHash' | 'nothing', bytes: number): void {
+    this.#piece = piece;
+    this.#pieceBytes = bytes;
+  }
 }
 
 /** Checks each row's place and bounds, so that bytes with a right sum but a wrong shape are refused as well. */
@@ -177,7 +250,7 @@ class SnapshotLoader {
       'an entry changed before it was created',
     );
     check(entry.revision <= namespace.newest, 'an entry newer than its namespace');
-    this.#namespaces.put(entry, namespace.newest);
+    this.#namespaces.put(entry, undefined, namespace.newest);
     this.#keyPrevious = entry.key;
   }
 
@@ -216,47 +289,8 @@ export function stateHashOf(state: RestoredState): string {
   sum.add(state.namespaces.sum);
   sum.add(state.registrations.sum);
   sum.add(state.idempotency.sum);
-  sum.add(rowHash(encodeRow(state.counters)));
+  sum.add(hashOfRow(state.counters));
   return sum.toHex();
-}
-
-/** Joins and splits chunks: hands out exactly as many bytes as are asked for. */
-class ChunkReader {
-  readonly #chunks: Iterator<Uint8Array>;
-  #chunk: Uint8Array = new Uint8Array(0);
-  #offset = 0;
-
-  constructor(chunks: Iterable<Uint8Array>) {
-    this.#chunks = chunks[Symbol.iterator]();
-  }
-
-  take(length: number): Uint8Array {
-    const taken = new Uint8Array(length);
-    let filled = 0;
-    while (filled < length) {
-      if (!this.#more()) throw new DecodeError('the snapshot is cut off');
-      const part = this.#chunk.subarray(this.#offset, this.#offset + length - filled);
-      taken.set(part, filled);
-      filled += part.length;
-      this.#offset += part.length;
-    }
-    return taken;
-  }
-
-  end(): void {
-    if (this.#more()) throw new DecodeError('the snapshot goes on after its end');
-  }
-
-  /** True when at least one byte is left. */
-  #more(): boolean {
-    while (this.#offset === this.#chunk.length) {
-      const next = this.#chunks.next();
-      if (next.done === true) return false;
-      this.#chunk = next.value;
-      this.#offset = 0;
-    }
-    return true;
-  }
 }
 
 function hexToBytes(hex: string): Uint8Array {

@@ -1,11 +1,27 @@
 import { hash } from 'node:crypto';
 
-const HASH_BITS = 128;
-const HEX_DIGITS = HASH_BITS / 4;
+const WORDS = 4;
+const BYTES_PER_WORD = 4;
+const HEX_DIGITS_PER_WORD = 8;
+const TWO_TO_32 = 0x1_0000_0000;
 
-/** The first 128 bits of the SHA-256 of one encoded row. */
-export function rowHash(row: Uint8Array): bigint {
-  return BigInt(`0x${hash('sha256', row, 'hex').slice(0, HEX_DIGITS)}`);
+/** 128 bits, the most significant word first. */
+export type RowHash = Uint32Array;
+
+/** The first 128 bits of the SHA-256 of one encoded row, read as one big-endian number. */
+export function rowHash(row: Uint8Array): RowHash {
+  // `binary` is one character a byte. A Buffer, or digits to be parsed into a bigint, would cost more than the hash.
+  const digest = hash('sha256', row, 'binary');
+  const words = new Uint32Array(WORDS);
+  for (let index = 0; index < WORDS; index += 1) {
+    const at = index * BYTES_PER_WORD;
+    words[index] =
+      (digest.charCodeAt(at) << 24) |
+      (digest.charCodeAt(at + 1) << 16) |
+      (digest.charCodeAt(at + 2) << 8) |
+      digest.charCodeAt(at + 3);
+  }
+  return words;
 }
 
 /**
@@ -13,22 +29,38 @@ export function rowHash(row: Uint8Array): bigint {
  * members that have the same rows have the same sum, whatever way they got there.
  */
 export class RowSum {
-  #value = 0n;
+  readonly #words: Uint32Array;
 
-  get value(): bigint {
-    return this.#value;
+  constructor(words: RowHash = new Uint32Array(WORDS)) {
+    this.#words = words.slice();
   }
 
-  add(rowHashOrSum: bigint): void {
-    this.#value = BigInt.asUintN(HASH_BITS, this.#value + rowHashOrSum);
+  /** Not a copy: it changes with the sum. */
+  get value(): RowHash {
+    return this.#words;
   }
 
-  subtract(rowHashOrSum: bigint): void {
-    this.#value = BigInt.asUintN(HASH_BITS, this.#value - rowHashOrSum);
+  add(rowHashOrSum: RowHash): void {
+    let carry = 0;
+    for (let index = WORDS - 1; index >= 0; index -= 1) {
+      const total = (this.#words[index] ?? 0) + (rowHashOrSum[index] ?? 0) + carry;
+      // A word of the array keeps the value modulo 2^32.
+      this.#words[index] = total;
+      carry = total >= TWO_TO_32 ? 1 : 0;
+    }
+  }
+
+  subtract(rowHashOrSum: RowHash): void {
+    let borrow = 0;
+    for (let index = WORDS - 1; index >= 0; index -= 1) {
+      const total = (this.#words[index] ?? 0) - (rowHashOrSum[index] ?? 0) - borrow;
+      this.#words[index] = total;
+      borrow = total < 0 ? 1 : 0;
+    }
   }
 
   /** 32 lowercase hex digits. */
   toHex(): string {
-    return this.#value.toString(16).padStart(HEX_DIGITS, '0');
+    return Array.from(this.#words, (word) => word.toString(16).padStart(HEX_DIGITS_PER_WORD, '0')).join('');
   }
 }

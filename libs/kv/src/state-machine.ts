@@ -1,18 +1,19 @@
 import assert from 'node:assert/strict';
 import { DecodeError } from './bytes.js';
 import { decodeCommand } from './codec.js';
+import type { StoredEntry } from './entry-slabs.js';
 import { IdempotencyKeys, isIdempotencyStampPossible } from './idempotency.js';
 import { isKey, isNamespaceName } from './names.js';
 import { Namespaces } from './namespaces.js';
 import { Registrations } from './registrations.js';
+import type { RetainedChange } from './retained-changes.js';
 import { RetainedChanges } from './retained-changes.js';
 import type { CountersRow } from './rows.js';
 import type { RestoredState } from './snapshot.js';
-import { restoreSnapshot, snapshotChunks, stateHashOf } from './snapshot.js';
+import { SNAPSHOT_CHUNK_BYTES, SnapshotReader, snapshotChunks, stateHashOf } from './snapshot.js';
 import type {
   ApplyErrorCode,
   ApplyResult,
-  Change,
   ChangeBatch,
   Command,
   Condition,
@@ -71,6 +72,8 @@ export const STATE_MACHINE_DEFAULTS: Required<StateMachineOptions> = {
   namespacesMax: 10_000,
 };
 
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+
 /** Changes after a revision, or word that some of them are gone. */
 export type PublishedChanges =
   | { readonly type: 'batch'; readonly batch: ChangeBatch }
@@ -87,7 +90,8 @@ export class StateMachine {
   readonly #idempotency: IdempotencyKeys;
   readonly #retained: RetainedChanges;
   readonly #namespacesMax: number;
-  #counters: CountersRow;
+  /** Changed in place: a snapshot takes a copy. */
+  readonly #counters: Mutable<CountersRow>;
 
   constructor(options: StateMachineOptions = {}, restored: RestoredState | null = null) {
     const limits = { ...STATE_MACHINE_DEFAULTS, ...options };
@@ -96,7 +100,7 @@ export class StateMachine {
     this.#namespaces = state.namespaces;
     this.#registrations = state.registrations;
     this.#idempotency = state.idempotency;
-    this.#counters = state.counters;
+    this.#counters = { ...state.counters };
     this.#retained = new RetainedChanges(limits, state.counters.publishedRevision);
   }
 
@@ -105,7 +109,14 @@ export class StateMachine {
    * Throws DecodeError for anything but a whole, undamaged snapshot.
    */
   static restore(chunks: Iterable<Uint8Array>, options: StateMachineOptions = {}): StateMachine {
-    return new StateMachine(options, restoreSnapshot(chunks, { ...STATE_MACHINE_DEFAULTS, ...options }));
+    const restorer = StateMachine.restorer(options);
+    for (const chunk of chunks) restorer.push(chunk);
+    return restorer.finish();
+  }
+
+  /** The same, chunk by chunk: for a member that must not stand still while it restores. */
+  static restorer(options: StateMachineOptions = {}): SnapshotRestorer {
+    return new SnapshotRestorer(options);
   }
 
   /** Log index of the newest command, 0 before the first. Part of the state, so of each snapshot (P31). */
@@ -148,8 +159,9 @@ export class StateMachine {
     return stateHashOf(this.#state());
   }
 
+  /** A copy: it stays as it is whatever is applied, and keeps nothing else alive. So do all entries handed out. */
   get(namespace: string, key: string): Entry | undefined {
-    return this.#namespaces.entry(namespace, key);
+    return this.#namespaces.stored(namespace, key)?.entry();
   }
 
   namespace(name: string): NamespaceRecord | undefined {
@@ -185,21 +197,27 @@ export class StateMachine {
     return { type: 'batch', batch: { epoch, previous: after, revision: last ?? after, changes } };
   }
 
-  /** The state at the moment of the call, in chunks. Apply may go on while they are being read. */
-  snapshot(): Iterable<Uint8Array> {
-    return snapshotChunks({
-      counters: this.#counters,
+  /**
+   * The state at the moment of the call, in chunks of `chunkBytes` (256 KiB; the last one has the rest). The call takes the same time
+   * for a small state and a large one, and so does each chunk. Apply may go on while they are being read. The bytes
+   * depend on the state alone: members at one applied index yield the same.
+   */
+  snapshot(chunkBytes = SNAPSHOT_CHUNK_BYTES): Iterable<Uint8Array> {
+    assert(Number.isSafeInteger(chunkBytes) && chunkBytes >= 1, `chunks of ${chunkBytes} bytes`);
+    const source = {
+      counters: { ...this.#counters },
       namespaces: this.#namespaces.capture(),
       clients: this.#registrations.capture(),
       idempotency: this.#idempotency.capture(),
       stateHash: this.stateHash(),
-    });
+    };
+    return snapshotChunks(source, chunkBytes);
   }
 
   /** A log entry without a command (raft's no-op, a change of members): only the applied index moves. */
   applyNoop(index: number): void {
     assert.equal(index, this.appliedIndex + 1, 'applied in order');
-    this.#counters = { ...this.#counters, appliedIndex: index };
+    this.#counters.appliedIndex = index;
   }
 
   /** Applies the command of one log entry. `index` is the applied index plus one. Never throws because of the bytes. */
@@ -208,7 +226,7 @@ export class StateMachine {
     const command = decodeOrNull(bytes);
     if (command === null) return this.#failed('INVALID_COMMAND');
     const timeMs = Math.max(this.#counters.timeMs, command.timeMs);
-    this.#counters = { ...this.#counters, timeMs };
+    this.#counters.timeMs = timeMs;
     const { body, registration, idempotency } = command;
     if (body.type === 'operation') return this.#applyRegistered(registration, idempotency, body.operation);
     // Nothing to number and nothing to repeat: a second registration is only a client that is never used.
@@ -218,7 +236,7 @@ export class StateMachine {
 
   #register(): ApplyResult {
     const clientId = this.#counters.lastClientId + 1;
-    this.#counters = { ...this.#counters, lastClientId: clientId };
+    this.#counters.lastClientId = clientId;
     this.#registrations.register(clientId, this.appliedIndex);
     return { type: 'registered', clientId, head: this.head };
   }
@@ -279,15 +297,15 @@ export class StateMachine {
   #put(operation: PutOperation): ApplyResult {
     const { namespace, key, value } = operation;
     if (value.length > VALUE_BYTES_MAX) return this.#failed('INVALID_COMMAND');
-    const failure = this.#failureOfTarget(operation);
+    const before = this.#namespaces.stored(namespace, key);
+    const failure = this.#failureOfTarget(operation, before);
     if (failure !== null) return failure;
-    const before = this.#namespaces.entry(namespace, key);
     const next = revision(this.head + 1);
     const version = (before?.version ?? 0) + 1;
     const createRevision = before?.createRevision ?? next;
     const entry: Entry = { namespace, key, value, revision: next, version, createRevision };
-    this.#namespaces.put(entry, next);
-    this.#advance(next, this.#isCached(namespace) ? [{ type: 'put', entry }] : []);
+    const stored = this.#namespaces.put(entry, before, next);
+    this.#advance(next, this.#isCached(namespace) ? [stored] : []);
     return {
       type: 'done',
       revision: next,
@@ -300,21 +318,25 @@ export class StateMachine {
 
   #delete(operation: DeleteOperation): ApplyResult {
     const { namespace, key } = operation;
-    const failure = this.#failureOfTarget(operation);
+    const before = this.#namespaces.stored(namespace, key);
+    const failure = this.#failureOfTarget(operation, before);
     if (failure !== null) return failure;
-    const before = this.#namespaces.entry(namespace, key);
     if (before === undefined) return this.#failed('ENTRY_NOT_FOUND');
+    const { createRevision } = before;
     const next = revision(this.head + 1);
-    this.#namespaces.delete(namespace, key, next);
+    this.#namespaces.delete(namespace, key, before, next);
     this.#advance(
       next,
       this.#isCached(namespace) ? [{ type: 'delete', namespace, key, revision: next }] : [],
     );
-    return this.#doneWithoutEntry(next, false, before.createRevision);
+    return this.#doneWithoutEntry(next, false, createRevision);
   }
 
   /** What a put and a delete have to meet alike, in this order: rules, namespace, its revision, the entry's condition. */
-  #failureOfTarget(operation: PutOperation | DeleteOperation): ApplyResult | null {
+  #failureOfTarget(
+    operation: PutOperation | DeleteOperation,
+    before: StoredEntry | undefined,
+  ): ApplyResult | null {
     const { namespace, key, condition, ifNamespaceRevision } = operation;
     if (!isKey(key)) return this.#failed('INVALID_COMMAND');
     const record = this.#namespaces.record(namespace);
@@ -322,7 +344,7 @@ export class StateMachine {
     if (ifNamespaceRevision !== null && ifNamespaceRevision !== this.namespaceRevision(namespace)) {
       return this.#failed('NAMESPACE_CHANGED');
     }
-    const current = this.#namespaces.entry(namespace, key)?.revision ?? null;
+    const current = before?.revision ?? null;
     return isMet(condition, current) ? null : this.#failed('PRECONDITION_FAILED', current);
   }
 
@@ -357,14 +379,12 @@ export class StateMachine {
   }
 
   /** The one place where the revision moves. */
-  #advance(next: Revision, published: readonly Change[]): void {
+  #advance(next: Revision, published: readonly RetainedChange[]): void {
     assert.equal(next, this.head + 1, 'one revision per change');
-    this.#counters = {
-      ...this.#counters,
-      head: next,
-      publishedRevision: published.length > 0 ? next : this.publishedRevision,
-    };
-    if (published.length > 0) this.#retained.append(next, this.#counters.timeMs, published);
+    this.#counters.head = next;
+    if (published.length === 0) return;
+    this.#counters.publishedRevision = next;
+    this.#retained.append(next, this.#counters.timeMs, published);
   }
 
   #isCached(namespace: string): boolean {
@@ -386,6 +406,47 @@ export class StateMachine {
       registrations: this.#registrations,
       idempotency: this.#idempotency,
     };
+  }
+}
+
+/**
+ * Makes a machine from the chunks of a snapshot, pushed one by one in their order. Each push is work for the bytes that
+ * it brings and no more; between pushes at most one row is buffered. After an error it is of no use.
+ */
+export class SnapshotRestorer {
+  readonly #options: StateMachineOptions;
+  /** Null when it has failed or is finished. */
+  #reader: SnapshotReader | null;
+
+  /** The options of the machine to be. */
+  constructor(options: StateMachineOptions = {}) {
+    this.#options = options;
+    this.#reader = new SnapshotReader({ ...STATE_MACHINE_DEFAULTS, ...options });
+  }
+
+  /** Bytes buffered of a row that goes on in the next chunk. */
+  get bufferedBytes(): number {
+    return this.#reader?.bufferedBytes ?? 0;
+  }
+
+  /** Takes the next bytes, wherever they are cut, and keeps none of them. Throws DecodeError. */
+  push(chunk: Uint8Array): void {
+    const reader = this.#take();
+    reader.push(chunk);
+    // Not reached after an error: half a row must never be taken for the beginning of another.
+    this.#reader = reader;
+  }
+
+  /** The machine. Throws DecodeError unless the snapshot was whole and its rows have the state hash that it names. */
+  finish(): StateMachine {
+    return new StateMachine(this.#options, this.#take().finish());
+  }
+
+  #take(): SnapshotReader {
+    const reader = this.#reader;
+    if (reader === null) throw new DecodeError('snapshot: refused before, or finished');
+    this.#reader = null;
+    return reader;
   }
 }
 

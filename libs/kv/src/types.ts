@@ -5,7 +5,8 @@ declare const revisionBrand: unique symbol;
 export type Revision = number & { readonly [revisionBrand]: true };
 
 function assertRevision(value: number): asserts value is Revision {
-  assert(Number.isSafeInteger(value) && value >= 0, `not a revision: ${value}`);
+  // No message is made for a number that is right: this is called for every one that is decoded.
+  if (!(Number.isSafeInteger(value) && value >= 0)) assert.fail(`not a revision: ${value}`);
 }
 /** Brands a number as a revision; anything but a safe integer >= 0 is a programmer error. */
 export function revision(value: number): Revision {

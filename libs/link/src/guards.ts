@@ -61,6 +61,11 @@ const STATUS: Record<keyof MemberStatus, (value: unknown) => boolean> = {
   revision: isCount,
   stateHash: (value) => typeof value === 'string',
   entries: isCount,
+  firstIndex: isCount,
+  snapshotIndex: isCount,
+  logBytes: isCount,
+  diskStalled: (value) => typeof value === 'boolean',
+  diverged: (value) => typeof value === 'boolean',
   peers: isPeerStates,
 };
 

@@ -2,14 +2,19 @@ import { ByteWriter, DecodeError } from '@quorate/kv';
 import { type Message, logIndex, memberId, term } from '@quorate/raft';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { FRAME_BYTES_MAX } from './frames.js';
 import { decodeMessage, encodeMessage } from './raft-codec.js';
 
 const envelope = { from: memberId(1), to: memberId(65_535), term: term(2 ** 40) };
 const at = { lastIndex: logIndex(9), lastTerm: term(3) };
+const point = { snapshotIndex: logIndex(2 ** 45), snapshotTerm: term(7) };
 const messages: Record<Message['type'], Message[]> = {
   preVoteRequest: [{ type: 'preVoteRequest', ...envelope, ...at }],
   preVoteResponse: [{ type: 'preVoteResponse', ...envelope, granted: true }],
-  voteRequest: [{ type: 'voteRequest', ...envelope, ...at }],
+  voteRequest: [
+    { type: 'voteRequest', ...envelope, ...at, transfer: false },
+    { type: 'voteRequest', ...envelope, ...at, transfer: true },
+  ],
   voteResponse: [{ type: 'voteResponse', ...envelope, granted: false }],
   appendRequest: [
     {
@@ -47,6 +52,43 @@ const messages: Record<Message['type'], Message[]> = {
     { type: 'heartbeatRequest', ...envelope, commit: logIndex(5), leaderCommit: logIndex(9), readRound: 77 },
   ],
   heartbeatResponse: [{ type: 'heartbeatResponse', ...envelope, readRound: 77 }],
+  snapshotOffer: [{ type: 'snapshotOffer', ...envelope, ...point }],
+  snapshotChunkRequest: [
+    { type: 'snapshotChunkRequest', ...envelope, ...point, chunk: 0 },
+    { type: 'snapshotChunkRequest', ...envelope, ...point, chunk: 2 ** 32 - 1 },
+  ],
+  snapshotChunk: [
+    {
+      type: 'snapshotChunk',
+      ...envelope,
+      ...point,
+      chunk: 3,
+      chunkCount: 4,
+      digest: 2 ** 32 - 1,
+      data: new Uint8Array([9, 0, 255]),
+    },
+    {
+      type: 'snapshotChunk',
+      ...envelope,
+      ...point,
+      chunk: 0,
+      chunkCount: 1,
+      digest: 0,
+      data: new Uint8Array(0),
+    },
+  ],
+  timeoutNow: [{ type: 'timeoutNow', ...envelope }],
+  readIndexRequest: [{ type: 'readIndexRequest', ...envelope, readId: Number.MAX_SAFE_INTEGER }],
+  readIndexResponse: [{ type: 'readIndexResponse', ...envelope, readId: 1, index: logIndex(2 ** 50) }],
+  stateHashReport: [
+    {
+      type: 'stateHashReport',
+      ...envelope,
+      index: logIndex(2_048),
+      revision: 2 ** 50,
+      stateHash: '00ff0123456789abcdef0000000000a0',
+    },
+  ],
 };
 const every = Object.values(messages).flat();
 
@@ -72,6 +114,40 @@ describe('raft codec', () => {
     if (first === undefined || second === undefined) throw new Error('it has two entries');
     const holed = { ...request, entries: [first, { ...second, index: logIndex(10) }] };
     expect(() => decodeMessage(encodeMessage(holed))).toThrow(DecodeError);
+  });
+
+  it('refuses a chunk behind the last, and a point that is no entry', () => {
+    const [chunk] = messages.snapshotChunk;
+    if (chunk?.type !== 'snapshotChunk') throw new Error('the first sample is a chunk');
+    for (const broken of [
+      { ...chunk, chunk: 4 },
+      { ...chunk, chunk: 0, chunkCount: 0 },
+      { ...chunk, snapshotIndex: logIndex(0) },
+      { ...chunk, snapshotTerm: term(0) },
+    ])
+      expect(() => decodeMessage(encodeMessage(broken))).toThrow(DecodeError);
+    const offer = { ...envelope, ...point, type: 'snapshotOffer' as const, snapshotTerm: term(0) };
+    expect(() => decodeMessage(encodeMessage(offer))).toThrow(DecodeError);
+  });
+
+  it('keeps a chunk when the bytes that it came in are used again', () => {
+    const [chunk] = messages.snapshotChunk;
+    if (chunk === undefined) throw new Error('there is a chunk');
+    const received = encodeMessage(chunk);
+    const decoded = decodeMessage(received);
+    received.fill(0);
+    expect(decoded).toEqual(chunk);
+  });
+
+  it('carries a chunk of 256 KiB in one frame', () => {
+    const [chunk] = messages.snapshotChunk;
+    if (chunk?.type !== 'snapshotChunk') throw new Error('the first sample is a chunk');
+    const large = { ...chunk, data: new Uint8Array(256 * 1024).fill(7) };
+    const bytes = encodeMessage(large);
+    expect(bytes.length).toBeLessThan(FRAME_BYTES_MAX);
+    const decoded = decodeMessage(bytes);
+    // Compared as buffers: an assertion on each of so many bytes would take seconds.
+    expect(decoded.type === 'snapshotChunk' && Buffer.compare(decoded.data, large.data)).toBe(0);
   });
 
   it('refuses member id 0', () => {

@@ -11,6 +11,14 @@ const APPEND_REQUEST = 5;
 const APPEND_RESPONSE = 6;
 const HEARTBEAT_REQUEST = 7;
 const HEARTBEAT_RESPONSE = 8;
+const SNAPSHOT_OFFER = 9;
+const SNAPSHOT_CHUNK_REQUEST = 10;
+const SNAPSHOT_CHUNK = 11;
+const TIMEOUT_NOW = 12;
+const READ_INDEX_REQUEST = 13;
+const READ_INDEX_RESPONSE = 14;
+const STATE_HASH_REPORT = 15;
+const STATE_HASH_BYTES = 16;
 const KIND_NOOP = 0;
 const KIND_COMMAND = 1;
 const NUMBER_OF_TYPE: Record<Message['type'], number> = {
@@ -22,6 +30,13 @@ const NUMBER_OF_TYPE: Record<Message['type'], number> = {
   appendResponse: APPEND_RESPONSE,
   heartbeatRequest: HEARTBEAT_REQUEST,
   heartbeatResponse: HEARTBEAT_RESPONSE,
+  snapshotOffer: SNAPSHOT_OFFER,
+  snapshotChunkRequest: SNAPSHOT_CHUNK_REQUEST,
+  snapshotChunk: SNAPSHOT_CHUNK,
+  timeoutNow: TIMEOUT_NOW,
+  readIndexRequest: READ_INDEX_REQUEST,
+  readIndexResponse: READ_INDEX_RESPONSE,
+  stateHashReport: STATE_HASH_REPORT,
 };
 
 /** The wire form of a Raft message: the payload of one frame. */
@@ -33,9 +48,13 @@ export function encodeMessage(message: Message): Uint8Array {
   writer.u53(message.term);
   switch (message.type) {
     case 'preVoteRequest':
+      writer.u53(message.lastIndex);
+      writer.u53(message.lastTerm);
+      break;
     case 'voteRequest':
       writer.u53(message.lastIndex);
       writer.u53(message.lastTerm);
+      writer.boolean(message.transfer);
       break;
     case 'preVoteResponse':
     case 'voteResponse':
@@ -63,6 +82,34 @@ export function encodeMessage(message: Message): Uint8Array {
     case 'heartbeatResponse':
       writer.u53(message.readRound);
       break;
+    case 'snapshotOffer':
+      writePoint(writer, message);
+      break;
+    case 'snapshotChunkRequest':
+      writePoint(writer, message);
+      writer.u32(message.chunk);
+      break;
+    case 'snapshotChunk':
+      writePoint(writer, message);
+      writer.u32(message.chunk);
+      writer.u32(message.chunkCount);
+      writer.u32(message.digest);
+      writer.bytes(message.data);
+      break;
+    case 'timeoutNow':
+      break;
+    case 'readIndexRequest':
+      writer.u53(message.readId);
+      break;
+    case 'readIndexResponse':
+      writer.u53(message.readId);
+      writer.u53(message.index);
+      break;
+    case 'stateHashReport':
+      writer.u53(message.index);
+      writer.u53(message.revision);
+      writeStateHash(writer, message.stateHash);
+      break;
   }
   return writer.finish();
 }
@@ -89,7 +136,13 @@ function readMessage(reader: ByteReader): Message {
     case PRE_VOTE_RESPONSE:
       return { type: 'preVoteResponse', ...envelope, granted: reader.boolean() };
     case VOTE_REQUEST:
-      return { type: 'voteRequest', ...envelope, lastIndex: readIndex(reader), lastTerm: readTerm(reader) };
+      return {
+        type: 'voteRequest',
+        ...envelope,
+        lastIndex: readIndex(reader),
+        lastTerm: readTerm(reader),
+        transfer: reader.boolean(),
+      };
     case VOTE_RESPONSE:
       return { type: 'voteResponse', ...envelope, granted: reader.boolean() };
     case APPEND_REQUEST: {
@@ -119,6 +172,26 @@ function readMessage(reader: ByteReader): Message {
       };
     case HEARTBEAT_RESPONSE:
       return { type: 'heartbeatResponse', ...envelope, readRound: reader.u53() };
+    case SNAPSHOT_OFFER:
+      return { type: 'snapshotOffer', ...envelope, ...readPoint(reader) };
+    case SNAPSHOT_CHUNK_REQUEST:
+      return { type: 'snapshotChunkRequest', ...envelope, ...readPoint(reader), chunk: reader.u32() };
+    case SNAPSHOT_CHUNK:
+      return { type: 'snapshotChunk', ...envelope, ...readPoint(reader), ...readChunk(reader) };
+    case TIMEOUT_NOW:
+      return { type: 'timeoutNow', ...envelope };
+    case READ_INDEX_REQUEST:
+      return { type: 'readIndexRequest', ...envelope, readId: reader.u53() };
+    case READ_INDEX_RESPONSE:
+      return { type: 'readIndexResponse', ...envelope, readId: reader.u53(), index: readIndex(reader) };
+    case STATE_HASH_REPORT:
+      return {
+        type: 'stateHashReport',
+        ...envelope,
+        index: readIndex(reader),
+        revision: reader.u53(),
+        stateHash: readStateHash(reader),
+      };
     default:
       throw new DecodeError(`unknown raft message ${type}`);
   }
@@ -155,6 +228,47 @@ function readLogEntry(reader: ByteReader): LogEntry {
   if (kind !== KIND_NOOP) throw new DecodeError(`unknown entry kind ${kind}`);
   if (payload.length > 0) throw new DecodeError('a noop with a payload');
   return { index, term: entryTerm, kind: 'noop', payload };
+}
+
+interface PointFields {
+  readonly snapshotIndex: LogIndex;
+  readonly snapshotTerm: Term;
+}
+
+function writePoint(writer: ByteWriter, point: PointFields): void {
+  writer.u53(point.snapshotIndex);
+  writer.u53(point.snapshotTerm);
+}
+
+function readPoint(reader: ByteReader): PointFields {
+  const point = { snapshotIndex: readIndex(reader), snapshotTerm: readTerm(reader) };
+  // Every entry has an index and a term from 1 on: a snapshot of nothing is never offered, and Raft asserts so.
+  if (point.snapshotIndex === 0 || point.snapshotTerm === 0) throw new DecodeError('a snapshot of nothing');
+  return point;
+}
+
+function readChunk(reader: ByteReader) {
+  const chunk = reader.u32();
+  const chunkCount = reader.u32();
+  const digest = reader.u32();
+  const data = reader.bytes(FRAME_BYTES_MAX);
+  if (chunk >= chunkCount) throw new DecodeError(`chunk ${chunk} of ${chunkCount}`);
+  return { chunk, chunkCount, digest, data };
+}
+
+/** The hash is text everywhere else, and half as many bytes here. */
+function writeStateHash(writer: ByteWriter, stateHash: string): void {
+  for (let number = 0; number < STATE_HASH_BYTES; number += 1) {
+    writer.u8(Number.parseInt(stateHash.slice(2 * number, 2 * number + 2), 16));
+  }
+}
+
+function readStateHash(reader: ByteReader): string {
+  let stateHash = '';
+  for (let number = 0; number < STATE_HASH_BYTES; number += 1) {
+    stateHash += reader.u8().toString(16).padStart(2, '0');
+  }
+  return stateHash;
 }
 
 function readMemberId(reader: ByteReader): MemberId {

@@ -2,6 +2,7 @@ import { ERRORS, type StoreRequest, type StoreResponse, failure, isErrorCode } f
 import { ByteReader, ByteWriter, DecodeError, type Operation, revision } from '@quorate/kv';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { FRAME_BYTES_MAX, frameBytes } from './frames.js';
 import {
   decodeStoreRequest,
   decodeStoreResponse,
@@ -67,6 +68,15 @@ const requests: Record<StoreRequest['type'], StoreRequest[]> = {
   fill: [{ type: 'fill', namespace: 'content', key: 'a', minRevision: revision(4) }],
   feedKey: [{ type: 'feedKey' }],
   feedSubscribe: [{ type: 'feedSubscribe' }],
+  transfer: [
+    { type: 'transfer', token, to: null },
+    { type: 'transfer', token, to: 3 },
+  ],
+  snapshot: [{ type: 'snapshot', token }],
+  backup: [
+    { type: 'backup', token, index: null, chunk: 0 },
+    { type: 'backup', token, index: 2 ** 40, chunk: 7 },
+  ],
 };
 
 const head = revision(12);
@@ -134,6 +144,11 @@ const responses: Record<StoreResponse['type'], StoreResponse[]> = {
         revision: head,
         stateHash: 'ff',
         entries: 3,
+        firstIndex: 5,
+        snapshotIndex: 4,
+        logBytes: 2 ** 33,
+        diskStalled: false,
+        diverged: true,
         peers: [{ id: 2, reachable: true, sinceMs: 0.5 }],
       },
     },
@@ -163,6 +178,28 @@ const responses: Record<StoreResponse['type'], StoreResponse[]> = {
   ],
   feedKey: [{ type: 'feedKey', key: new Uint8Array(32).fill(5) }],
   subscribed: [{ type: 'subscribed' }],
+  transferred: [
+    { type: 'transferred', leader: 2, moved: true },
+    { type: 'transferred', leader: 2, moved: false },
+  ],
+  snapshotTaken: [
+    { type: 'snapshotTaken', index: 9, revision: head, payloadBytes: 2 ** 35, taken: true },
+    { type: 'snapshotTaken', index: 0, revision: revision(0), payloadBytes: 60, taken: false },
+  ],
+  backupChunk: [
+    {
+      type: 'backupChunk',
+      clusterId: 'c0ffee',
+      epoch,
+      index: 9,
+      term: 2,
+      revision: head,
+      chunk: 1,
+      chunkCount: 2,
+      digest: 0xffff_ffff,
+      data: new Uint8Array([1, 2, 3]),
+    },
+  ],
 };
 const everyRequest = Object.values(requests).flat();
 const everyResponse = Object.values(responses).flat();
@@ -222,6 +259,16 @@ describe('store codec', () => {
     );
   });
 
+  it('takes a backup chunk of 256 KiB within a frame, and refuses one above 1 MiB', () => {
+    const [chunk] = responses.backupChunk;
+    if (chunk?.type !== 'backupChunk') throw new Error('there is one');
+    const whole = responseBytes({ ...chunk, data: new Uint8Array(256 * 1024) });
+    expect(frameBytes(whole.length)).toBeLessThan(FRAME_BYTES_MAX);
+    expect(decodeStoreResponse(whole)).toMatchObject({ chunk: 1 });
+    const tooLarge = responseBytes({ ...chunk, data: new Uint8Array(1024 * 1024 + 1) });
+    expect(() => decodeStoreResponse(tooLarge)).toThrow(DecodeError);
+  });
+
   it('refuses a check, details or a status of another shape', () => {
     const withJson = (type: number, strings: string[]): Uint8Array => {
       const writer = new ByteWriter();
@@ -236,6 +283,13 @@ describe('store codec', () => {
     expect(() => decodeStoreResponse(withJson(0, ['NO_QUORUM', 'm', '{"members":[{"id":"x"}]}']))).toThrow(
       DecodeError,
     );
+    const [answer] = responses.status;
+    if (answer?.type !== 'status') throw new Error('there is one');
+    expect(decodeStoreResponse(withJson(8, [JSON.stringify(answer.status)]))).toEqual(answer);
+    for (const wrong of [{ firstIndex: -1 }, { logBytes: '1' }, { diverged: 0 }, { diskStalled: null }]) {
+      const json = JSON.stringify({ ...answer.status, ...wrong });
+      expect(() => decodeStoreResponse(withJson(8, [json]))).toThrow(DecodeError);
+    }
     expect(() => decodeStoreResponse(withJson(0, ['NO_SUCH_CODE', 'm', '{}']))).toThrow(DecodeError);
   });
 });

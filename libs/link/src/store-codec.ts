@@ -1,4 +1,4 @@
-import type { CheckRequest, StoreFailure, StoreRequest, StoreResponse } from '@quorate/api';
+import type { BackupChunk, CheckRequest, StoreFailure, StoreRequest, StoreResponse } from '@quorate/api';
 import { isErrorCode } from '@quorate/api';
 import type { Entry, NamespaceKind, Revision } from '@quorate/kv';
 import {
@@ -27,6 +27,8 @@ const KEY_BYTES_MAX = 8 * 1024;
 const TEXT_BYTES_MAX = 64 * 1024;
 const FEED_KEY_BYTES_MAX = 1024;
 const POLICIES_MAX = 10_000;
+/** A chunk of a snapshot is 256 KiB; the bound leaves room for larger ones in a later version. */
+const BACKUP_CHUNK_BYTES_MAX = 1024 * 1024;
 
 // Wire numbers are for ever: a new one may be added, none changed.
 const REQUEST: Record<StoreRequest['type'], number> = {
@@ -44,6 +46,9 @@ const REQUEST: Record<StoreRequest['type'], number> = {
   fill: 12,
   feedKey: 13,
   feedSubscribe: 14,
+  transfer: 15,
+  snapshot: 16,
+  backup: 17,
 };
 const RESPONSE: Record<StoreResponse['type'], number> = {
   failed: 0,
@@ -62,6 +67,9 @@ const RESPONSE: Record<StoreResponse['type'], number> = {
   filled: 13,
   feedKey: 14,
   subscribed: 15,
+  transferred: 16,
+  snapshotTaken: 17,
+  backupChunk: 18,
 };
 
 /** Appends a request. Throws EncodeError for text with a lone surrogate. */
@@ -106,6 +114,18 @@ export function encodeStoreRequest(writer: ByteWriter, request: StoreRequest): v
       writer.string(request.namespace);
       writer.string(request.key);
       writer.u53(request.minRevision);
+      break;
+    case 'transfer':
+      writer.string(request.token);
+      writeCountOrNull(writer, request.to);
+      break;
+    case 'snapshot':
+      writer.string(request.token);
+      break;
+    case 'backup':
+      writer.string(request.token);
+      writeCountOrNull(writer, request.index);
+      writer.u32(request.chunk);
       break;
     case 'register':
     case 'status':
@@ -177,6 +197,17 @@ function readRequest(reader: ByteReader): StoreRequest {
       return { type: 'feedKey' };
     case REQUEST.feedSubscribe:
       return { type: 'feedSubscribe' };
+    case REQUEST.transfer:
+      return { type: 'transfer', token: readToken(reader), to: readCountOrNull(reader) };
+    case REQUEST.snapshot:
+      return { type: 'snapshot', token: readToken(reader) };
+    case REQUEST.backup:
+      return {
+        type: 'backup',
+        token: readToken(reader),
+        index: readCountOrNull(reader),
+        chunk: reader.u32(),
+      };
     default:
       throw new DecodeError(`unknown request ${type}`);
   }
@@ -219,6 +250,16 @@ export function encodeStoreResponse(writer: ByteWriter, response: StoreResponse)
       return writer.u53(response.head);
     case 'status':
       return writer.string(JSON.stringify(response.status));
+    case 'transferred':
+      writer.u53(response.leader);
+      return writer.boolean(response.moved);
+    case 'snapshotTaken':
+      writer.u53(response.index);
+      writer.u53(response.revision);
+      writer.u53(response.payloadBytes);
+      return writer.boolean(response.taken);
+    case 'backupChunk':
+      return writeBackupChunk(writer, response);
     case 'probed':
       writer.u53(response.epoch);
       writer.u53(response.head);
@@ -294,6 +335,18 @@ function readResponse(reader: ByteReader, type: number): StoreResponse {
       return { type: 'decision', decision: readDecision(reader), head: readRevision(reader) };
     case RESPONSE.status:
       return readStatus(reader);
+    case RESPONSE.transferred:
+      return { type: 'transferred', leader: reader.u53(), moved: reader.boolean() };
+    case RESPONSE.snapshotTaken:
+      return {
+        type: 'snapshotTaken',
+        index: reader.u53(),
+        revision: readRevision(reader),
+        payloadBytes: reader.u53(),
+        taken: reader.boolean(),
+      };
+    case RESPONSE.backupChunk:
+      return readBackupChunk(reader);
     default:
       return readPublishedResponse(reader, type);
   }
@@ -334,6 +387,33 @@ function readPublishedResponse(reader: ByteReader, type: number): StoreResponse 
     default:
       throw new DecodeError(`unknown response ${type}`);
   }
+}
+
+function writeBackupChunk(writer: ByteWriter, part: BackupChunk): void {
+  writer.string(part.clusterId);
+  writer.u53(part.epoch);
+  writer.u53(part.index);
+  writer.u53(part.term);
+  writer.u53(part.revision);
+  writer.u32(part.chunk);
+  writer.u32(part.chunkCount);
+  writer.u32(part.digest);
+  writer.bytes(part.data);
+}
+
+function readBackupChunk(reader: ByteReader): BackupChunk {
+  return {
+    type: 'backupChunk',
+    clusterId: reader.string(NAME_BYTES_MAX),
+    epoch: reader.u53(),
+    index: reader.u53(),
+    term: reader.u53(),
+    revision: readRevision(reader),
+    chunk: reader.u32(),
+    chunkCount: reader.u32(),
+    digest: reader.u32(),
+    data: reader.bytes(BACKUP_CHUNK_BYTES_MAX),
+  };
 }
 
 function readDecision(reader: ByteReader): Extract<StoreResponse, { type: 'decision' }>['decision'] {
@@ -424,6 +504,15 @@ function writeEntryOrNull(writer: ByteWriter, entry: Entry | null): void {
 
 function readEntryOrNull(reader: ByteReader): Entry | null {
   return reader.boolean() ? readEntry(reader) : null;
+}
+
+function writeCountOrNull(writer: ByteWriter, count: number | null): void {
+  writer.boolean(count !== null);
+  if (count !== null) writer.u53(count);
+}
+
+function readCountOrNull(reader: ByteReader): number | null {
+  return reader.boolean() ? reader.u53() : null;
 }
 
 function writeKind(writer: ByteWriter, kind: NamespaceKind): void {

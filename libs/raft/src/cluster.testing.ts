@@ -1,4 +1,5 @@
-import { Raft, type RaftConfig } from './raft.js';
+import { LOG_START } from './log.js';
+import { Raft, type InstallResult, type RaftConfig } from './raft.js';
 import {
   logIndex,
   memberId,
@@ -7,30 +8,78 @@ import {
   type LogEntry,
   type Message,
   type Ready,
+  type SnapshotOffered,
+  type SnapshotPoint,
 } from './types.js';
+
+/** What a crash leaves of a member in a test. */
+export interface TestDisk {
+  hardState: HardState;
+  entries: LogEntry[];
+  /** The log begins behind it; from the start unless said. */
+  base?: SnapshotPoint;
+  snapshot?: SnapshotPoint | null;
+}
 
 /** One member in a test: the core, a disk that forgets what was not synced, and the driver's duties done by hand. */
 export class TestMember {
   raft: Raft;
-  /** What a crash leaves. */
-  durable: { hardState: HardState; entries: LogEntry[] };
+  durable: TestDisk;
   readonly pending: { ready: Ready; durable: boolean }[] = [];
+  /** What was handed out for applying in this life, in order; what a snapshot stands for is not among it. */
   readonly applied: LogEntry[] = [];
+  /** What a leader offered last. */
+  offered: SnapshotOffered | null = null;
   readonly confirmed: { id: number; index: number }[] = [];
   readonly rejected: number[] = [];
 
   constructor(
     readonly config: RaftConfig,
-    durable: { hardState: HardState; entries: LogEntry[] },
+    durable: TestDisk,
   ) {
     this.durable = durable;
-    this.raft = new Raft(config, { hardState: durable.hardState, entries: durable.entries });
+    this.raft = this.#start();
+  }
+
+  #start(): Raft {
+    const { hardState, entries, base = LOG_START, snapshot = null } = this.durable;
+    return new Raft(this.config, { hardState, base, entries, snapshot });
   }
 
   restart(): void {
     this.pending.length = 0;
     this.applied.length = 0;
-    this.raft = new Raft(this.config, { hardState: this.durable.hardState, entries: this.durable.entries });
+    this.offered = null;
+    this.raft = this.#start();
+  }
+
+  /** Stores a snapshot of all that was applied. */
+  snapshot(): SnapshotPoint {
+    const index = this.raft.appliedIndex;
+    const point = { index, term: this.raft.termAt(index) ?? term(0) };
+    this.durable.snapshot = point;
+    this.raft.snapshotStored(point);
+    return point;
+  }
+
+  /** Gives up entries up to `index`, in memory and on disk. */
+  compact(index: number): void {
+    this.raft.compact(logIndex(index));
+    const { entries, base = LOG_START } = this.durable;
+    const last = entries[index - base.index - 1];
+    if (last === undefined) return;
+    this.durable.entries = entries.slice(index - base.index);
+    this.durable.base = { index: last.index, term: last.term };
+  }
+
+  /** The first half of an installation: the file is durable, the core does not know. */
+  storeFile(point: SnapshotPoint): void {
+    if (point.index > (this.durable.snapshot?.index ?? 0)) this.durable.snapshot = point;
+  }
+
+  install(point: SnapshotPoint): InstallResult {
+    this.storeFile(point);
+    return this.raft.installSnapshot(point);
   }
 
   /** Takes one Ready; its messages are returned, its writes wait for `sync`. */
@@ -39,6 +88,7 @@ export class TestMember {
     if (ready === null) return null;
     this.applied.push(...ready.committed);
     this.confirmed.push(...ready.readsConfirmed);
+    this.offered = ready.snapshotOffered ?? this.offered;
     for (const id of ready.readsRejected) this.rejected.push(id);
     this.pending.push({ ready, durable: !ready.mustSync && ready.hardState === null });
     return { ready, sent: [...ready.messages, ...this.#release()] };
@@ -49,11 +99,16 @@ export class TestMember {
     for (const write of this.pending.slice(0, count)) {
       if (write.durable) continue;
       write.durable = true;
-      if (write.ready.hardState !== null) this.durable.hardState = write.ready.hardState;
-      const first = write.ready.entries[0];
+      const { hardState, reset, entries } = write.ready;
+      if (hardState !== null) this.durable.hardState = hardState;
+      if (reset !== null) {
+        this.durable.base = reset;
+        this.durable.entries = [];
+      }
+      const first = entries[0];
       if (first !== undefined) {
-        const kept = this.durable.entries.slice(0, first.index - 1);
-        this.durable.entries = [...kept, ...write.ready.entries];
+        const kept = this.durable.entries.filter((entry) => entry.index < first.index);
+        this.durable.entries = [...kept, ...entries];
       }
     }
     return this.#release();
@@ -73,13 +128,13 @@ export class TestMember {
 
 export const EMPTY: HardState = { term: term(0), vote: null, commit: logIndex(0) };
 
-/** Entries from a list of terms: [1, 1, 2] is entries 1..3 of terms 1, 1 and 2. */
-export function logOf(terms: readonly number[]): LogEntry[] {
+/** Entries from a list of terms: [1, 1, 2] is entries 1..3 of terms 1, 1 and 2, or those behind `base`. */
+export function logOf(terms: readonly number[], base = 0): LogEntry[] {
   return terms.map((t, i) => ({
-    index: logIndex(i + 1),
+    index: logIndex(base + i + 1),
     term: term(t),
     kind: 'command',
-    payload: new TextEncoder().encode(`c${i + 1}.${t}`),
+    payload: new TextEncoder().encode(`c${base + i + 1}.${t}`),
   }));
 }
 

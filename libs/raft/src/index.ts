@@ -1,5 +1,13 @@
 export { RAFT_LIMITS, Raft } from './raft.js';
-export type { ProposeResult, RaftConfig, RaftLimits, RaftLoad, RaftRestored } from './raft.js';
+export type {
+  InstallResult,
+  ProposeResult,
+  RaftConfig,
+  RaftLimits,
+  RaftLoad,
+  RaftRestored,
+  TransferResult,
+} from './raft.js';
 export { quorumIndex, quorumSize, voteResult } from './quorum.js';
 export { logIndex, memberId, term } from './types.js';
 export type {
@@ -16,9 +24,18 @@ export type {
   Message,
   PreVoteRequest,
   PreVoteResponse,
+  ReadIndexRequest,
+  ReadIndexResponse,
   Ready,
   Role,
+  SnapshotChunk,
+  SnapshotChunkRequest,
+  SnapshotOffer,
+  SnapshotOffered,
+  SnapshotPoint,
+  StateHashReport,
   Term,
+  TimeoutNow,
   VoteRequest,
   VoteResponse,
 } from './types.js';

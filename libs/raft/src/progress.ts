@@ -5,16 +5,19 @@ import { logIndex, type LogIndex } from './types.js';
  * What a leader knows of one follower.
  * `probe`: the follower's end is being searched; one message at a time.
  * `replicate`: the follower keeps up; messages are pipelined within a window of messages and bytes (P23).
+ * `snapshot`: the entry before its next one is compacted away; it is offered a snapshot, and nothing is appended until it has one [S4].
  */
 export class Progress {
-  state: 'probe' | 'replicate' = 'probe';
+  state: 'probe' | 'replicate' | 'snapshot' = 'probe';
   /** Known to be held durably by the follower, as a prefix equal to ours. */
   matchIndex: LogIndex = logIndex(0);
   nextIndex: number;
   /** The commit index that the follower was last told. */
   sentCommit: LogIndex = logIndex(0);
-  /** In `probe`: a message is out, wait for its answer (or a heartbeat's). */
+  /** In `probe` and `snapshot`: a message is out, wait for its answer (or a heartbeat's). */
   probeSent = false;
+  /** In `snapshot`: the index that was offered last. */
+  offeredIndex: LogIndex = logIndex(0);
   /** When anything of this term last came from the follower, in ticks of the leader. */
   lastHeardTick: number;
   /** When the match index last moved or a message was first sent after idleness. */
@@ -48,8 +51,8 @@ export class Progress {
     this.nextIndex = lastIndex + 1;
   }
 
-  /** The follower holds everything up to `index`. Returns whether that is news. */
-  acknowledged(index: LogIndex, nowTick: number): boolean {
+  /** The follower holds everything up to `index`; entries before `firstIndex` are compacted away. Returns whether that is news. */
+  acknowledged(index: LogIndex, nowTick: number, firstIndex: LogIndex): boolean {
     while (this.#inflight.length > 0) {
       const first = this.#inflight[0];
       assert(first !== undefined);
@@ -63,7 +66,12 @@ export class Progress {
       this.lastProgressTick = nowTick;
     }
     if (this.nextIndex <= index) this.nextIndex = index + 1;
-    if (this.state === 'probe') {
+    if (this.state === 'snapshot' && this.matchIndex < firstIndex - 1) {
+      // What it took is compacted away, too, by now: a newer snapshot is due. Or it acknowledges what was sent before the offer.
+      if (index >= this.offeredIndex) this.probeSent = false;
+      return news;
+    }
+    if (this.state !== 'replicate') {
       this.state = 'replicate';
       this.probeSent = false;
       this.nextIndex = this.matchIndex + 1;
@@ -79,6 +87,7 @@ export class Progress {
       nextIndex: this.nextIndex,
       sentCommit: this.sentCommit,
       probeSent: this.probeSent,
+      offeredIndex: this.offeredIndex,
       lastHeardTick: this.lastHeardTick,
       lastProgressTick: this.lastProgressTick,
       inflight: this.#inflight.map((one) => ({ ...one })),
@@ -90,6 +99,24 @@ export class Progress {
     this.state = 'probe';
     this.probeSent = false;
     this.nextIndex = Math.max(nextIndex, this.matchIndex + 1);
+    this.#emptyWindow();
+  }
+
+  becomeSnapshot(): void {
+    this.state = 'snapshot';
+    this.probeSent = false;
+    this.offeredIndex = logIndex(0);
+    this.#emptyWindow();
+  }
+
+  offered(index: LogIndex, nowTick: number): void {
+    assert.equal(this.state, 'snapshot');
+    this.probeSent = true;
+    this.offeredIndex = index;
+    this.lastProgressTick = nowTick;
+  }
+
+  #emptyWindow(): void {
     this.#inflight.length = 0;
     this.#inflightBytes = 0;
   }

@@ -81,6 +81,7 @@ describe('elections', () => {
       term: term(1),
       lastIndex: logIndex(0),
       lastTerm: term(0),
+      transfer: false,
     });
     for (const from of [1, 2, 1]) voter.raft.step(ask(from));
     voter.process();
@@ -102,6 +103,7 @@ describe('elections', () => {
       term: term(1),
       lastIndex: logIndex(0),
       lastTerm: term(0),
+      transfer: false,
     });
     voter.raft.step(ask(1));
     voter.process();
@@ -137,6 +139,7 @@ describe('elections', () => {
         term: term(9),
         lastIndex: logIndex(9),
         lastTerm: term(8),
+        transfer: false,
       });
       cluster.stabilize();
     }
@@ -225,6 +228,7 @@ describe('roles and timeouts', () => {
         term: term(1),
         lastIndex: logIndex(lastIndex),
         lastTerm: term(lastIndex),
+        transfer: false,
       });
       raft.tick();
       expect(raft.role).toBe(expected);
@@ -565,7 +569,14 @@ describe('reads', () => {
     cluster.member(1).process();
     expect(cluster.member(1).rejected).toEqual([9]);
     expect(cluster.member(1).confirmed).toEqual([]);
-    expect(cluster.raft(1).readIndex(10)).toBe('notLeader');
+    expect(cluster.raft(1).readIndex(10)).toBe('waiting'); // it follows another, and asks that one
+    expect(cluster.member(1).process()!.sent).toEqual([]); // not before its new term is durable
+    expect(
+      cluster
+        .member(1)
+        .sync()
+        .filter(({ type }) => type === 'readIndexRequest'),
+    ).toMatchObject([{ to: 2, term: 5 }]);
   });
 });
 
@@ -636,6 +647,7 @@ describe('durability', () => {
       term: term(1),
       lastIndex: logIndex(0),
       lastTerm: term(0),
+      transfer: false,
     });
     expect(voter.process()!.sent).toEqual([]);
     expect(voter.durable.hardState.vote).toBeNull();

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
+import { FollowerReads } from './follower-reads.js';
 import { RaftLog, entryBytes } from './log.js';
 import { Progress } from './progress.js';
 import { quorumIndex, quorumSize, voteResult } from './quorum.js';
-import { ReadRounds } from './read-rounds.js';
+import { ReadRounds, type RoundRead } from './read-rounds.js';
 import {
   logIndex,
   term as toTerm,
@@ -18,9 +19,18 @@ import {
   type Message,
   type PreVoteRequest,
   type PreVoteResponse,
+  type ReadIndexRequest,
+  type ReadIndexResponse,
   type Ready,
   type Role,
+  type SnapshotChunk,
+  type SnapshotChunkRequest,
+  type SnapshotOffer,
+  type SnapshotOffered,
+  type SnapshotPoint,
+  type StateHashReport,
   type Term,
+  type TimeoutNow,
   type VoteRequest,
   type VoteResponse,
 } from './types.js';
@@ -61,14 +71,22 @@ export const RAFT_LIMITS: RaftLimits = {
 /** What was recovered from disk. */
 export interface RaftRestored {
   readonly hardState: HardState;
+  /** The entries up to here are compacted away; { 0, 0 } for a log from the start. Never beyond `snapshot`. */
+  readonly base: SnapshotPoint;
+  /** From `base.index + 1`, without a gap. */
   readonly entries: readonly LogEntry[];
+  /**
+   * The newest durable snapshot; the driver has restored its state from it. When the log does not contain it (a crash came between storing a leader's
+   * snapshot and resetting the log, P10), the first Ready asks for the reset.
+   */
+  readonly snapshot: SnapshotPoint | null;
 }
 
 /** What this member holds in memory for others, for metrics and for checkers: each is bounded by `RaftConfig`. */
 export interface RaftLoad {
-  /** Appended by this leader and not committed: at most `uncommittedBytesMax` and one entry. */
+  /** In this leader's log and not committed: at most `uncommittedBytesMax`, one entry, and the noops of leaders since. */
   readonly uncommittedBytes: number;
-  /** At most `readsWaitingMax`. */
+  /** At most `readsWaitingMax`, for a leader or for a follower that asks its leader. */
   readonly readsWaiting: number;
   /** Of the follower that has most: at most `inflightMessagesMax`. */
   readonly inflightMessages: number;
@@ -81,7 +99,32 @@ export interface RaftLoad {
 export type ProposeResult =
   | { readonly type: 'proposed'; readonly index: LogIndex; readonly term: Term }
   | { readonly type: 'notLeader' }
-  | { readonly type: 'overloaded' };
+  | { readonly type: 'overloaded' }
+  /** The leadership is being handed over: surely not proposed. */
+  | { readonly type: 'transferring' };
+
+export type TransferResult = 'started' | 'notLeader' | 'unknownMember' | 'self';
+
+/**
+ * `ignored`: this member has all of it already, or leads. `kept`: the log goes on behind the point. `reset`: the log was dropped and begins behind the point.
+ * Unless it was ignored, the state machine must now be the snapshot's.
+ */
+export type InstallResult = 'ignored' | 'kept' | 'reset';
+
+/** A leadership on its way to another member. */
+interface Transfer {
+  readonly to: MemberId;
+  readonly startedTick: number;
+  /** The target was told to campaign, since the last heartbeat. */
+  told: boolean;
+}
+
+/** Messages from driver to driver. */
+type CarriedMessage = SnapshotChunkRequest | SnapshotChunk | StateHashReport;
+type CoreMessage = Exclude<Message, CarriedMessage>;
+
+/** What goes unanswered for so many heartbeat intervals is asked again. */
+const PATIENCE_HEARTBEATS = 3;
 
 /** A write handed to storage and not yet known to be durable. */
 interface PendingWrite {
@@ -92,10 +135,10 @@ interface PendingWrite {
 
 /**
  * Raft as a state machine without I/O, time or randomness of its own: messages, ticks and proposals in, `Ready` out.
- * The same inputs give the same outputs. See SPEC.md for the rules (V: votes, A: append, C: commit, R: reads, D: durability).
+ * The same inputs give the same outputs. See SPEC.md for the rules (V: votes, A: append, C: commit, R: reads, D: durability, S: snapshots, T: transfer).
  *
  * Source: D. Ongaro, "Consensus: Bridging Theory and Practice" (2014): chapter 3 (core), 6.4 (ReadIndex), 9.6 (pre-vote),
- * 10.2.1 (the leader writes to its disk in parallel).
+ * 10.2.1 (the leader writes to its disk in parallel), 5 (log compaction), 3.10 (leadership transfer).
  */
 export class Raft {
   readonly self: MemberId;
@@ -118,12 +161,16 @@ export class Raft {
   #votes = new Map<MemberId, boolean>();
   #progress = new Map<MemberId, Progress>();
   #reads = new ReadRounds();
+  #followerReads = new FollowerReads();
   #uncommittedBytes = 0;
+  #transfer: Transfer | null = null;
 
   #messages: Message[] = [];
   #messagesAfterSync: Message[] = [];
   #readsConfirmed: ConfirmedRead[] = [];
   #readsRejected: number[] = [];
+  #snapshotOffered: SnapshotOffered | null = null;
+  #reset: SnapshotPoint | null = null;
   #readyNumber = 0;
   #pending: PendingWrite[] = [];
   #handedHardState: HardState;
@@ -137,13 +184,30 @@ export class Raft {
     this.#config = { ...RAFT_LIMITS, ...config };
     this.self = config.self;
     this.#peers = config.members.filter((member) => member !== config.self);
-    this.#log = new RaftLog(restored.entries, restored.hardState.commit);
-    this.#term = restored.hardState.term;
-    this.#vote = restored.hardState.vote;
+    const { hardState, base, entries, snapshot } = restored;
+    assert(base.index <= (snapshot?.index ?? 0), 'entries are gone that no snapshot stands for');
+    this.#term = hardState.term;
+    this.#vote = hardState.vote;
+    if (snapshot === null || containsPoint(restored, snapshot)) {
+      this.#log = new RaftLog(entries, hardState.commit, base, snapshot);
+    } else {
+      // The snapshot is of committed entries. A log that does not contain it is older, or differs from it where nothing was ever committed [S7].
+      assert(
+        hardState.commit < snapshot.index || base.index + entries.length < snapshot.index,
+        'the snapshot contradicts committed entries',
+      );
+      this.#log = new RaftLog([], snapshot.index, snapshot, snapshot);
+      this.#reset = snapshot;
+      if (snapshot.term > this.#term) {
+        // The term of the leader that offered it did not reach the disk. In terms that it does not know of this member cannot have voted (P11).
+        this.#term = snapshot.term;
+        this.#vote = null;
+      }
+    }
     assert(this.#term >= this.#log.lastTerm, 'the log is ahead of the stored term');
-    this.#handedHardState = restored.hardState;
-    this.#durableTerm = this.#term;
-    this.#durableVote = this.#vote;
+    this.#handedHardState = hardState;
+    this.#durableTerm = hardState.term;
+    this.#durableVote = hardState.vote;
     this.#resetElectionTimer();
   }
 
@@ -171,7 +235,26 @@ export class Raft {
   get lastIndex(): LogIndex {
     return this.#log.lastIndex;
   }
-  /** The term of the log's entry at `index`, 0 before the log, null behind it: for checkers and status. */
+  /** The first entry that the log holds; those before it are compacted away. */
+  get firstIndex(): LogIndex {
+    return this.#log.firstIndex;
+  }
+  /** The newest durable snapshot that the core was told of. */
+  get snapshotPoint(): SnapshotPoint | null {
+    return this.#log.snapshot;
+  }
+  /** The size of the entries that are held in memory, as limits count it. */
+  get logBytes(): number {
+    return this.#log.bytes;
+  }
+  /** Who is to lead next, while a transfer runs. */
+  get transferTarget(): MemberId | null {
+    return this.#transfer?.to ?? null;
+  }
+  /**
+   * The term of the log's entry at `index`, also of the last compacted one; 0 before the first; null where that is compacted away, or behind the end: for
+   * checkers and status.
+   */
   termAt(index: number): Term | null {
     return this.#log.termAt(index);
   }
@@ -200,7 +283,7 @@ export class Raft {
     }
     return {
       uncommittedBytes: this.#uncommittedBytes,
-      readsWaiting: this.#reads.waiting,
+      readsWaiting: this.#reads.waiting + this.#followerReads.waiting,
       inflightMessages,
       inflightBytes,
       writesPending: this.#pending.length,
@@ -231,12 +314,12 @@ export class Raft {
   /** Asks for an election now: with a pre-vote, so that a member that cannot win disturbs nobody [V1]. */
   campaign(): void {
     if (this.#role === 'leader' || this.#storageStalled) return;
+    this.#leaveLeader();
     if (this.#peers.length === 0) {
-      this.#becomeCandidate();
+      this.#becomeCandidate(false);
       return;
     }
     this.#role = 'preCandidate';
-    this.#leader = null;
     this.#resetElectionTimer();
     this.#votes = new Map([[this.self, true]]);
     for (const to of this.#peers) {
@@ -258,13 +341,13 @@ export class Raft {
    */
   forgetLeader(leader: MemberId): boolean {
     if (this.#role !== 'follower' || this.#leader !== leader) return false;
-    this.#leader = null;
+    this.#leaveLeader();
     return true;
   }
 
-  /** Handles one message. A message that is not for this member, or from a stranger, is ignored. */
+  /** Handles one message. A message that is not for this member, or from a stranger, is ignored; so is what drivers say to each other. */
   step(message: Message): void {
-    if (message.to !== this.self || !this.#peers.includes(message.from)) return;
+    if (message.to !== this.self || !this.#peers.includes(message.from) || isCarried(message)) return;
     if (this.#stepTerm(message)) this.#stepCurrentTerm(message);
     this.#assertInvariants();
   }
@@ -272,20 +355,104 @@ export class Raft {
   /** Appends a command to the log, if this member leads. */
   propose(payload: Uint8Array): ProposeResult {
     if (this.#role !== 'leader') return { type: 'notLeader' };
+    if (this.#transfer !== null) return { type: 'transferring' };
     if (this.#uncommittedBytes >= this.#config.uncommittedBytesMax) return { type: 'overloaded' };
     const index = this.#appendOwn('command', payload);
     return { type: 'proposed', index, term: this.#term };
   }
 
   /**
-   * Asks for a linearizable read [R1]. The answer comes as a confirmed (or rejected) read with this id in a Ready.
-   * When this member does not lead, or too many reads wait, nothing else happens.
+   * Asks for a linearizable read [R1]. The answer comes as a confirmed (or rejected) read with this id in a Ready. A follower asks the leader that
+   * it knows [R7]. When none is known, or too many reads wait, nothing else happens.
    */
   readIndex(id: number): 'waiting' | 'notLeader' | 'overloaded' {
-    if (this.#role !== 'leader') return 'notLeader';
-    if (this.#reads.waiting >= this.#config.readsWaitingMax) return 'overloaded';
-    this.#reads.add(id);
+    if (this.#leader === null) return 'notLeader';
+    const reads = this.#role === 'leader' ? this.#reads : this.#followerReads;
+    if (reads.waiting >= this.#config.readsWaitingMax) return 'overloaded';
+    reads.add(id);
     return 'waiting';
+  }
+
+  /** The driver has stored a snapshot of what was applied up to `point` durably. An older one than is known changes nothing. */
+  snapshotStored(point: SnapshotPoint): void {
+    this.#log.snapshotStored(point);
+    this.#assertInvariants();
+  }
+
+  /**
+   * Entries up to `index` are given up, in memory; the driver does the same on disk. Not beyond `snapshotPoint` [S2]. A follower that still needs one of them
+   * will need a snapshot.
+   */
+  compact(index: LogIndex): void {
+    this.#log.compactTo(index);
+    this.#assertInvariants();
+  }
+
+  /** The driver serves a chunk of a snapshot to this follower: it is alive, and its offer need not be repeated. Only for requests of the current term. */
+  snapshotProgress(from: MemberId): void {
+    const progress = this.#progress.get(from);
+    if (progress === undefined) return;
+    progress.lastHeardTick = this.#nowTick;
+    if (progress.state === 'snapshot') progress.lastProgressTick = this.#nowTick;
+  }
+
+  /**
+   * The driver holds a snapshot that a leader offered: its file is durable, and its state machine is the snapshot's, or will be before the next call. Safe in
+   * every role. Nothing up to the point is handed out in `committed` from here on [S5].
+   */
+  installSnapshot(point: SnapshotPoint): InstallResult {
+    assert(point.term <= this.#term, 'a snapshot of a later term than any that was heard of');
+    if (point.index <= this.#log.committed) {
+      return 'ignored';
+    }
+    // A leader's log has all that is committed (thesis 3.6.3): it needs nobody's snapshot.
+    if (this.#role === 'leader') return 'ignored';
+    // A campaign asks for votes by the end of the log. After a reset that claim may be false: it ends here, and its votes come too late [S6].
+    if (this.#role !== 'follower') this.#becomeFollower(this.#term, null);
+    let result: InstallResult;
+    if (this.#log.termAt(point.index) === point.term) {
+      this.#log.skipTo(point);
+      result = 'kept';
+    } else {
+      // mark: a snapshot is installed and the log is dropped
+      this.#log.reset(point);
+      this.#reset = point;
+      // Acknowledgements of entries that were dropped before any write carried them would promise what no disk holds (P11).
+      this.#messagesAfterSync = this.#messagesAfterSync.filter(
+        (message) =>
+          message.type !== 'appendResponse' || !message.accepted || message.matchIndex <= point.index,
+      );
+      result = 'reset';
+    }
+    if (this.#leader !== null) this.#messagesAfterSync.push(this.#acceptance(this.#leader, point.index));
+    this.#assertInvariants();
+    return result;
+  }
+
+  /**
+   * Hands the leadership to another member (thesis 3.10): it is brought up to date, meanwhile proposals are refused, then told to campaign at once. Ends
+   * with another leader, or after an election timeout, and then proposals go on [T1] [T5]. Asking again for the same target changes nothing.
+   */
+  transfer(to: MemberId): TransferResult {
+    if (this.#role !== 'leader') return 'notLeader';
+    if (to === this.self) return 'self';
+    if (!this.#peers.includes(to)) return 'unknownMember';
+    if (this.#transfer?.to !== to) this.#transfer = { to, startedTick: this.#nowTick, told: false };
+    return 'started';
+  }
+
+  /** The follower that could lead soonest: of those heard within the election timeout the one that holds most (the lowest id, if several do). */
+  bestTransferTarget(): MemberId | null {
+    let best: MemberId | null = null;
+    let bestMatch = -1;
+    for (const [member, progress] of this.#progress) {
+      if (!this.#hears(progress)) continue;
+      if (progress.matchIndex < bestMatch) continue;
+      if (progress.matchIndex === bestMatch && best !== null && best < member) continue;
+      best = member;
+      bestMatch = progress.matchIndex;
+    }
+    return best;
   }
 
   hasReady(): boolean {
@@ -296,9 +463,14 @@ export class Raft {
       this.#log.hasCommittedToApply ||
       this.#readsConfirmed.length > 0 ||
       this.#readsRejected.length > 0 ||
+      this.#snapshotOffered !== null ||
+      this.#reset !== null ||
       this.#hardStateMoved() ||
       (this.#role === 'leader' &&
-        ((this.#reads.canStart && this.committedInOwnTerm) || this.#hasAppendsToSend()))
+        ((this.#reads.canStart && this.committedInOwnTerm) ||
+          this.#hasAppendsToSend() ||
+          this.#canTellTransferTarget())) ||
+      (this.#role === 'follower' && this.#readRequestIsDue())
     );
   }
 
@@ -308,29 +480,41 @@ export class Raft {
     if (this.#role === 'leader') {
       this.#startReadRound();
       for (const peer of this.#peers) this.#sendAppends(peer);
+      this.#tellTransferTarget();
+    } else {
+      this.#sendReadRequest();
     }
+    const reset = this.#reset;
     const entries = this.#log.takeUnpersisted();
     const termOrVoteMoved = this.#hardStateMoved();
     const hardState: HardState | null =
-      termOrVoteMoved || (entries.length > 0 && this.#durableCommit() > this.#handedHardState.commit)
+      termOrVoteMoved ||
+      ((entries.length > 0 || reset !== null) && this.#durableCommit() > this.#handedHardState.commit)
         ? { term: this.#term, vote: this.#vote, commit: this.#durableCommit() }
         : null;
     if (hardState !== null) this.#handedHardState = hardState;
     this.#readyNumber += 1;
     // What asks nothing of storage is not waited for: a member whose disk hangs goes on answering heartbeats for ever.
-    if (entries.length > 0 || hardState !== null)
-      this.#pending.push({ number: this.#readyNumber, firstIndex: entries[0]?.index ?? null, hardState });
+    if (entries.length > 0 || hardState !== null || reset !== null) {
+      // A reset is a write of everything behind its point (P13).
+      const firstIndex = entries[0]?.index ?? (reset === null ? null : reset.index + 1);
+      this.#pending.push({ number: this.#readyNumber, firstIndex, hardState });
+    }
     const ready: Ready = {
       number: this.#readyNumber,
       hardState,
+      reset,
       entries,
-      mustSync: entries.length > 0 || termOrVoteMoved,
+      mustSync: entries.length > 0 || termOrVoteMoved || reset !== null,
       messages: this.#messages,
       messagesAfterSync: this.#messagesAfterSync,
       committed: this.#log.takeCommitted(this.#config.applyBytesMax),
       readsConfirmed: this.#readsConfirmed,
       readsRejected: this.#readsRejected,
+      snapshotOffered: this.#snapshotOffered,
     };
+    this.#reset = null;
+    this.#snapshotOffered = null;
     this.#messages = [];
     this.#messagesAfterSync = [];
     this.#readsConfirmed = [];
@@ -381,6 +565,8 @@ export class Raft {
       votes: [...this.#votes],
       progress: [...this.#progress].map(([member, progress]) => ({ member, ...progress.inspect() })),
       reads: this.#reads.inspect(),
+      followerReads: this.#followerReads.inspect(),
+      transfer: this.#transfer === null ? null : { ...this.#transfer },
       uncommittedBytes: this.#uncommittedBytes,
       nowTick: this.#nowTick,
       electionElapsed: this.#electionElapsed,
@@ -393,6 +579,8 @@ export class Raft {
       messagesAfterSync: [...this.#messagesAfterSync],
       readsConfirmed: [...this.#readsConfirmed],
       readsRejected: [...this.#readsRejected],
+      snapshotOffered: this.#snapshotOffered,
+      reset: this.#reset,
       readyNumber: this.#readyNumber,
       pending: [...this.#pending],
       handedHardState: this.#handedHardState,
@@ -404,7 +592,7 @@ export class Raft {
   // --- terms -------------------------------------------------------------------------------------------------------
 
   /** Compares the message's term with ours. Returns whether the message is to be handled further. */
-  #stepTerm(message: Message): boolean {
+  #stepTerm(message: CoreMessage): boolean {
     if (message.term > this.#term) return this.#stepHigherTerm(message);
     if (message.term < this.#term) {
       this.#answerLowerTerm(message);
@@ -413,7 +601,7 @@ export class Raft {
     return true;
   }
 
-  #stepHigherTerm(message: Message): boolean {
+  #stepHigherTerm(message: CoreMessage): boolean {
     switch (message.type) {
       case 'preVoteRequest':
         return true; // a question about a term, not a claim of one
@@ -423,8 +611,8 @@ export class Raft {
         return false;
       case 'voteRequest':
         // A member that still hears its leader ignores campaigns: a rejoining or removed member must not
-        // depose a healthy leader (P4) [V4]. The term stays, too.
-        if (this.#hearsLeader()) {
+        // depose a healthy leader (P4) [V4]. The term stays, too. Unless that leader asked for it [T3].
+        if (this.#hearsLeader() && !message.transfer) {
           // mark: a campaign with a higher term is ignored because the leader is heard
           return false;
         }
@@ -432,11 +620,15 @@ export class Raft {
         return true;
       case 'appendRequest':
       case 'heartbeatRequest':
+      case 'snapshotOffer':
+      case 'timeoutNow':
         this.#becomeFollower(message.term, message.from);
         return true;
       case 'voteResponse':
       case 'appendResponse':
       case 'heartbeatResponse':
+      case 'readIndexRequest':
+      case 'readIndexResponse':
         this.#becomeFollower(message.term, null);
         return false;
     }
@@ -446,10 +638,11 @@ export class Raft {
    * P5: with pre-vote and check-quorum a member that got stuck with a higher term would never be heard again if stale leaders and
    * pre-candidates were simply ignored. They are answered with the higher term [V5].
    */
-  #answerLowerTerm(message: Message): void {
+  #answerLowerTerm(message: CoreMessage): void {
     switch (message.type) {
       case 'appendRequest':
       case 'heartbeatRequest':
+      case 'snapshotOffer':
         // mark: a leader of an older term is told the newer one
         this.#messagesAfterSync.push(this.#appendRefusal(message.from, logIndex(0)));
         return;
@@ -464,7 +657,7 @@ export class Raft {
     }
   }
 
-  #stepCurrentTerm(message: Message): void {
+  #stepCurrentTerm(message: CoreMessage): void {
     switch (message.type) {
       case 'preVoteRequest':
         return this.#onPreVoteRequest(message);
@@ -482,6 +675,14 @@ export class Raft {
         return this.#onHeartbeatRequest(message);
       case 'heartbeatResponse':
         return this.#onHeartbeatResponse(message);
+      case 'snapshotOffer':
+        return this.#onSnapshotOffer(message);
+      case 'timeoutNow':
+        return this.#onTimeoutNow(message);
+      case 'readIndexRequest':
+        return this.#onReadIndexRequest(message);
+      case 'readIndexResponse':
+        return this.#onReadIndexResponse(message);
     }
   }
 
@@ -497,6 +698,7 @@ export class Raft {
       // mark: a leader is deposed
       this.#leaveLeadership();
     }
+    this.#leaveLeader();
     this.#role = 'follower';
     this.#leader = leader;
     if (leader !== null) this.#heardLeader();
@@ -507,11 +709,19 @@ export class Raft {
   #leaveLeadership(): void {
     for (const id of this.#reads.rejectAll()) this.#readsRejected.push(id);
     this.#progress = new Map();
+    this.#transfer = null;
     this.#uncommittedBytes = 0;
     this.#ticksSinceLeader = 0;
   }
 
-  #becomeCandidate(): void {
+  /** Nobody is followed, or another: what this member asked of its leader ends here (P3), and so does what that one offered. */
+  #leaveLeader(): void {
+    this.#leader = null;
+    for (const id of this.#followerReads.rejectAll()) this.#readsRejected.push(id);
+    this.#snapshotOffered = null;
+  }
+
+  #becomeCandidate(transfer: boolean): void {
     this.#role = 'candidate';
     this.#leader = null;
     this.#term = toTerm(this.#term + 1);
@@ -526,6 +736,7 @@ export class Raft {
         term: this.#term,
         lastIndex: this.#log.lastIndex,
         lastTerm: this.#log.lastTerm,
+        transfer,
       });
     }
   }
@@ -543,7 +754,9 @@ export class Raft {
     this.#progress = new Map(
       this.#peers.map((peer) => [peer, new Progress(this.#log.lastIndex + 1, this.#nowTick)]),
     );
-    this.#uncommittedBytes = 0;
+    // What earlier leaders left counts, too: the bound is on the log, not on a reign. The noop is appended all the same, else nothing
+    // would ever commit [U2].
+    this.#uncommittedBytes = this.#log.bytesIn(this.#log.committed, this.#log.lastIndex);
     // An entry of the own term: only it lets older entries be committed (P6) and reads be answered (P2) [C2].
     this.#appendOwn('noop', new Uint8Array(0));
     this.#advanceCommit();
@@ -563,15 +776,20 @@ export class Raft {
       this.#becomeFollower(this.#term, null);
       return;
     }
+    this.#tickTransfer();
     if (this.#heartbeatElapsed >= this.#config.heartbeatTicks) this.#broadcastHeartbeat();
   }
 
   #hearsQuorum(): boolean {
     let heard = 1;
     for (const progress of this.#progress.values()) {
-      if (this.#nowTick - progress.lastHeardTick <= this.#config.electionTimeoutTicks) heard += 1;
+      if (this.#hears(progress)) heard += 1;
     }
     return heard >= quorumSize(this.#config.members.length);
+  }
+
+  #hears(progress: Progress): boolean {
+    return this.#nowTick - progress.lastHeardTick <= this.#config.electionTimeoutTicks;
   }
 
   #hearsLeader(): boolean {
@@ -609,7 +827,7 @@ export class Raft {
     if (message.granted && message.term !== this.#term + 1) return;
     this.#votes.set(message.from, message.granted);
     const result = voteResult(this.#config.members.length, this.#votes);
-    if (result === 'won') this.#becomeCandidate();
+    if (result === 'won') this.#becomeCandidate(false);
     else if (result === 'lost') this.#becomeFollower(this.#term, null);
   }
 
@@ -673,17 +891,21 @@ export class Raft {
     const matchIndex = logIndex(previousIndex + entries.length);
     // Only the prefix that this message proved equal may be committed by it (P8) [C3].
     this.#log.commitTo(logIndex(Math.min(message.commit, matchIndex)));
-    this.#messagesAfterSync.push({
+    this.#messagesAfterSync.push(this.#acceptance(message.from, matchIndex));
+  }
+
+  #acceptance(to: MemberId, matchIndex: LogIndex): AppendResponse {
+    return {
       type: 'appendResponse',
       from: this.self,
-      to: message.from,
+      to,
       term: this.#term,
       accepted: true,
       matchIndex,
       rejectedIndex: logIndex(0),
       hintIndex: logIndex(0),
       hintTerm: toTerm(0),
-    });
+    };
   }
 
   /** "Not from there": with the last index that may still be common, so that the leader need not go back one by one [A4]. */
@@ -702,6 +924,21 @@ export class Raft {
     };
   }
 
+  /** The entries that this member needs next are gone at the leader [S4]. */
+  #onSnapshotOffer(message: SnapshotOffer): void {
+    this.#followLeader(message.from);
+    const point: SnapshotPoint = { index: message.snapshotIndex, term: message.snapshotTerm };
+    if (point.index <= this.#log.committed) {
+      // mark: an offered snapshot is not needed
+      // Committed entries are equal everywhere, so this is true of the leader's log; and it lets the leader go on with appends (P9).
+      this.#messagesAfterSync.push(this.#acceptance(message.from, this.#log.committed));
+      return;
+    }
+    if (point.term > this.#term) return; // no leader has entries of a later term than its own
+    if (this.#snapshotOffered !== null && this.#snapshotOffered.point.index > point.index) return; // out of order
+    this.#snapshotOffered = { from: message.from, point };
+  }
+
   #onHeartbeatRequest(message: HeartbeatRequest): void {
     this.#followLeader(message.from);
     this.#log.commitTo(message.commit);
@@ -712,9 +949,47 @@ export class Raft {
       term: this.#term,
       readRound: message.readRound,
     };
-    // It promises nothing but "I am in your term": it waits for the disk only when that is not yet durable.
-    if (this.#durableTerm === this.#term) this.#messages.push(answer);
-    else this.#messagesAfterSync.push(answer);
+    this.#pushPromisingTerm(answer);
+  }
+
+  /** It promises nothing but "I am in your term": it waits for the disk only when that is not yet durable. */
+  #pushPromisingTerm(message: Message): void {
+    if (this.#durableTerm === this.#term) this.#messages.push(message);
+    else this.#messagesAfterSync.push(message);
+  }
+
+  #readRequestIsDue(): boolean {
+    return (
+      this.#leader !== null &&
+      this.#followerReads.isDue(this.#nowTick, PATIENCE_HEARTBEATS * this.#config.heartbeatTicks)
+    );
+  }
+
+  /** One request for all reads that wait; again, under a new number, when no answer came [R7] [R9]. */
+  #sendReadRequest(): void {
+    if (this.#leader === null || !this.#readRequestIsDue()) return;
+    const readId = this.#followerReads.send(this.#nowTick, this.#config.random);
+    this.#pushPromisingTerm({
+      type: 'readIndexRequest',
+      from: this.self,
+      to: this.#leader,
+      term: this.#term,
+      readId,
+    });
+  }
+
+  #onReadIndexResponse(message: ReadIndexResponse): void {
+    if (this.#role !== 'follower' || this.#leader !== message.from) return;
+    for (const read of this.#followerReads.answered(message.readId, message.index))
+      this.#readsConfirmed.push(read);
+  }
+
+  /** T4: the leader says that this log is complete, so nobody need be asked whether a campaign makes sense. */
+  #onTimeoutNow(message: TimeoutNow): void {
+    if (this.#role !== 'follower' || this.#leader !== message.from || this.#storageStalled) return;
+    // mark: a member campaigns because its leader asked it to
+    this.#leaveLeader();
+    this.#becomeCandidate(true);
   }
 
   // --- leading -----------------------------------------------------------------------------------------------------
@@ -733,7 +1008,7 @@ export class Raft {
   }
 
   #wantsAppend(progress: Progress): boolean {
-    if (progress.state === 'probe') return !progress.probeSent;
+    if (progress.state !== 'replicate') return !progress.probeSent;
     if (progress.windowIsFull(this.#config.inflightMessagesMax, this.#config.inflightBytesMax)) return false;
     return progress.nextIndex <= this.#log.lastIndex || progress.sentCommit < this.#log.committed;
   }
@@ -743,6 +1018,10 @@ export class Raft {
     const progress = this.#progress.get(to);
     assert(progress !== undefined);
     while (this.#wantsAppend(progress)) {
+      if (progress.nextIndex < this.#log.firstIndex) {
+        this.#offerSnapshot(to, progress);
+        return;
+      }
       const entries = this.#log.slice(progress.nextIndex, this.#config.appendBytesMax);
       this.#pushAppend(to, progress, entries);
       if (progress.state === 'probe') {
@@ -758,6 +1037,24 @@ export class Raft {
         this.#nowTick,
       );
     }
+  }
+
+  /** S4: the entry before the next one is compacted away, so nothing could be appended behind it. */
+  #offerSnapshot(to: MemberId, progress: Progress): void {
+    const point = this.#log.snapshot;
+    assert(point !== null && point.index >= this.#log.firstIndex - 1);
+    assert.equal(this.#durableTerm, this.#term);
+    // mark: a follower is offered a snapshot
+    if (progress.state !== 'snapshot') progress.becomeSnapshot();
+    progress.offered(point.index, this.#nowTick);
+    this.#messages.push({
+      type: 'snapshotOffer',
+      from: this.self,
+      to,
+      term: this.#term,
+      snapshotIndex: point.index,
+      snapshotTerm: point.term,
+    });
   }
 
   #pushAppend(to: MemberId, progress: Progress, entries: readonly LogEntry[]): void {
@@ -784,9 +1081,11 @@ export class Raft {
     progress.lastHeardTick = this.#nowTick;
     if (message.accepted) {
       assert(message.matchIndex <= this.#log.lastIndex, 'a follower acknowledged what was never sent');
-      if (progress.acknowledged(message.matchIndex, this.#nowTick)) this.#advanceCommit();
+      if (progress.acknowledged(message.matchIndex, this.#nowTick, this.#log.firstIndex))
+        this.#advanceCommit();
       return;
     }
+    if (progress.state === 'snapshot') return; // nothing that could be refused was sent since
     // A late refusal: of something acknowledged since, or not of the probe that is out [A5].
     if (message.rejectedIndex <= progress.matchIndex) {
       // mark: a refusal comes after the acknowledgement of the same entries
@@ -810,10 +1109,8 @@ export class Raft {
     const index = quorumIndex(indexes);
     // Only an entry of the own term is committed by counting; older ones follow with it (P6, figure 8) [C1].
     if (index <= this.#log.committed || this.#log.termAt(index) !== this.#term) return;
-    this.#uncommittedBytes = Math.max(
-      0,
-      this.#uncommittedBytes - this.#log.bytesOfTerm(this.#log.committed, index, this.#term),
-    );
+    this.#uncommittedBytes -= this.#log.bytesIn(this.#log.committed, index);
+    assert(this.#uncommittedBytes >= 0);
     this.#log.commitTo(index);
   }
 
@@ -842,17 +1139,19 @@ export class Raft {
     progress.lastHeardTick = this.#nowTick;
     const othersNeeded = quorumSize(this.#config.members.length) - 1;
     for (const read of this.#reads.acknowledge(message.from, message.readRound, othersNeeded))
-      this.#readsConfirmed.push(read);
-    if (progress.state === 'probe') {
-      // The probe or its answer may have been lost; or the follower's disk is slow, and then asking again helps nobody.
-      if (this.#nowTick - progress.lastProgressTick >= 3 * this.#config.heartbeatTicks) {
+      this.#confirmRead(read);
+    const isPatient =
+      this.#nowTick - progress.lastProgressTick < PATIENCE_HEARTBEATS * this.#config.heartbeatTicks;
+    if (progress.state !== 'replicate') {
+      // The probe (or offer) or its answer may have been lost; or the follower's disk is slow, and then asking again helps nobody.
+      if (!isPatient) {
         // mark: a probe is sent again
         progress.probeSent = false;
       }
-    } else if (
-      progress.matchIndex < progress.nextIndex - 1 &&
-      this.#nowTick - progress.lastProgressTick >= 3 * this.#config.heartbeatTicks
-    ) {
+    } else if (!isPatient && progress.nextIndex < this.#log.firstIndex) {
+      // What was sent is compacted away meanwhile, and its window is full: nothing would ever be sent again.
+      this.#offerSnapshot(message.from, progress);
+    } else if (!isPatient && progress.matchIndex < progress.nextIndex - 1) {
       // Messages or answers may be lost, or the follower's disk is slow: an empty append at the end of what was sent
       // finds out without sending anything twice [A6].
       // mark: what was sent and not acknowledged is asked after
@@ -865,9 +1164,65 @@ export class Raft {
     if (!this.#reads.canStart || !this.committedInOwnTerm) return; // P2: the commit index may lag before that [R2]
     this.#reads.start(this.#log.committed);
     for (const read of this.#reads.confirmIf(quorumSize(this.#config.members.length) - 1)) {
-      this.#readsConfirmed.push(read);
+      this.#confirmRead(read);
     }
     if (this.#peers.length > 0) this.#broadcastHeartbeat();
+  }
+
+  /** A read of this member, or a follower's request for one. */
+  #confirmRead({ id, from, index }: RoundRead): void {
+    if (from === null) {
+      this.#readsConfirmed.push({ id, index });
+      return;
+    }
+    this.#messages.push({
+      type: 'readIndexResponse',
+      from: this.self,
+      to: from,
+      term: this.#term,
+      readId: id,
+      index,
+    });
+  }
+
+  /** R8: it joins the next round, so that the round begins after this arrived. */
+  #onReadIndexRequest(message: ReadIndexRequest): void {
+    const progress = this.#progress.get(message.from);
+    if (this.#role !== 'leader' || progress === undefined) return;
+    progress.lastHeardTick = this.#nowTick;
+    this.#reads.addRemote(message.from, message.readId);
+  }
+
+  // --- handing the leadership over -----------------------------------------------------------------------------------
+
+  /** P29: it ends by itself. A target that cannot be brought up to date soon is not waited for. */
+  #tickTransfer(): void {
+    if (this.#transfer === null) return;
+    const progress = this.#progress.get(this.#transfer.to);
+    assert(progress !== undefined);
+    if (
+      this.#nowTick - this.#transfer.startedTick >= this.#config.electionTimeoutTicks ||
+      progress.state === 'snapshot' ||
+      !this.#hears(progress)
+    ) {
+      // mark: a leadership transfer is given up
+      this.#transfer = null;
+      return;
+    }
+    // The message may be lost, or the campaign: the target is told again.
+    if (this.#heartbeatElapsed >= this.#config.heartbeatTicks) this.#transfer.told = false;
+  }
+
+  #canTellTransferTarget(): boolean {
+    const { to, told } = this.#transfer ?? {};
+    // Only who holds everything can win [T2].
+    return told === false && to !== undefined && this.matchIndexOf(to) === this.#log.lastIndex;
+  }
+
+  #tellTransferTarget(): void {
+    if (this.#transfer === null || !this.#canTellTransferTarget()) return;
+    this.#transfer.told = true;
+    this.#messages.push({ type: 'timeoutNow', from: this.self, to: this.#transfer.to, term: this.#term });
   }
 
   // --- durable state -----------------------------------------------------------------------------------------------
@@ -887,5 +1242,22 @@ export class Raft {
     assert(this.#durableTerm <= this.#term);
     assert((this.#role === 'leader') === (this.#leader === this.self));
     if (this.#role === 'leader') assert(this.#vote === this.self);
+  }
+}
+
+/** Is the entry at `point` in the restored log, or its base? */
+function containsPoint({ base, entries }: RaftRestored, point: SnapshotPoint): boolean {
+  const here = point.index === base.index ? base.term : entries[point.index - base.index - 1]?.term;
+  return here === point.term;
+}
+
+function isCarried(message: Message): message is CarriedMessage {
+  switch (message.type) {
+    case 'snapshotChunkRequest':
+    case 'snapshotChunk':
+    case 'stateHashReport':
+      return true;
+    default:
+      return false;
   }
 }

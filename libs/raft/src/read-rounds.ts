@@ -1,10 +1,19 @@
 import assert from 'node:assert/strict';
-import type { ConfirmedRead, LogIndex, MemberId } from './types.js';
+import type { LogIndex, MemberId } from './types.js';
+
+/** A read of this member, or (`from`) of a follower that asked under its own number. */
+export interface RoundRead {
+  readonly id: number;
+  readonly from: MemberId | null;
+  readonly index: LogIndex;
+}
 
 interface Round {
   readonly number: number;
   readonly index: LogIndex;
   readonly ids: readonly number[];
+  /** What followers asked: the newest request of each. */
+  readonly remote: ReadonlyMap<MemberId, number>;
   readonly acknowledgedBy: Set<MemberId>;
 }
 
@@ -14,6 +23,7 @@ interface Round {
  */
 export class ReadRounds {
   #collecting: number[] = [];
+  #collectingRemote = new Map<MemberId, number>();
   #inFlight: Round | null = null;
   #number = 0;
 
@@ -21,6 +31,7 @@ export class ReadRounds {
   get number(): number {
     return this.#number;
   }
+  /** Own reads only: those of followers are at most two each. */
   get waiting(): number {
     return this.#collecting.length + (this.#inFlight?.ids.length ?? 0);
   }
@@ -29,8 +40,13 @@ export class ReadRounds {
     this.#collecting.push(id);
   }
 
+  /** A follower's newest request takes the place of its older one: its answer speaks for all reads of that follower that the older one's would [R8]. */
+  addRemote(from: MemberId, readId: number): void {
+    this.#collectingRemote.set(from, readId);
+  }
+
   get canStart(): boolean {
-    return this.#inFlight === null && this.#collecting.length > 0;
+    return this.#inFlight === null && (this.#collecting.length > 0 || this.#collectingRemote.size > 0);
   }
 
   /** Starts a round at the leader's commit index; the caller broadcasts heartbeats with its number. */
@@ -41,13 +57,15 @@ export class ReadRounds {
       number: this.#number,
       index: commit,
       ids: this.#collecting,
+      remote: this.#collectingRemote,
       acknowledgedBy: new Set(),
     };
     this.#collecting = [];
+    this.#collectingRemote = new Map();
   }
 
   /** A follower answered round `number`. Returns the reads that are now confirmed. */
-  acknowledge(from: MemberId, number: number, othersNeeded: number): ConfirmedRead[] {
+  acknowledge(from: MemberId, number: number, othersNeeded: number): RoundRead[] {
     const round = this.#inFlight;
     if (round === null || number < round.number) return [];
     round.acknowledgedBy.add(from);
@@ -55,11 +73,15 @@ export class ReadRounds {
   }
 
   /** Confirms the round in flight when enough others have answered (none are needed in a cluster of one). */
-  confirmIf(othersNeeded: number): ConfirmedRead[] {
+  confirmIf(othersNeeded: number): RoundRead[] {
     const round = this.#inFlight;
     if (round === null || round.acknowledgedBy.size < othersNeeded) return [];
     this.#inFlight = null;
-    return round.ids.map((id) => ({ id, index: round.index }));
+    const { index } = round;
+    return [
+      ...round.ids.map((id) => ({ id, from: null, index })),
+      ...[...round.remote].map(([from, id]) => ({ id, from, index })),
+    ];
   }
 
   /** All of it, for `Raft.inspect`. */
@@ -67,14 +89,19 @@ export class ReadRounds {
     const round = this.#inFlight;
     return {
       collecting: [...this.#collecting],
-      inFlight: round === null ? null : { ...round, acknowledgedBy: [...round.acknowledgedBy] },
+      collectingRemote: [...this.#collectingRemote],
+      inFlight:
+        round === null
+          ? null
+          : { ...round, remote: [...round.remote], acknowledgedBy: [...round.acknowledgedBy] },
       number: this.#number,
     };
   }
 
-  /** Leadership ended (P3): nothing that waits may be answered. The number goes on counting. */
+  /** Leadership ended (P3): nothing that waits may be answered. The number goes on counting. Followers find out by themselves. */
   rejectAll(): number[] {
     const ids = [...(this.#inFlight?.ids ?? []), ...this.#collecting];
+    this.#collectingRemote = new Map();
     this.#inFlight = null;
     this.#collecting = [];
     return ids;

@@ -7,6 +7,7 @@ import {
   type LogEntry,
   type LogIndex,
   type Message,
+  type SnapshotPoint,
   type Term,
 } from './types.js';
 
@@ -31,12 +32,23 @@ export function payloadOf(text: string): Uint8Array {
   return new TextEncoder().encode(repeated === null ? text : (repeated[1] ?? '').repeat(Number(repeated[2])));
 }
 
+/** `5:2`: index and term. */
+export function describePoint(point: SnapshotPoint): string {
+  return `${point.index}:${point.term}`;
+}
+
+export function parsePoint(text: string): SnapshotPoint {
+  const [index, pointTerm] = text.split(':').map(Number);
+  return { index: logIndex(index ?? Number.NaN), term: term(pointTerm ?? Number.NaN) };
+}
+
 export function describeMessage(message: Message): string {
   const head = `${message.from}>${message.to} ${message.type} term=${message.term}`;
   switch (message.type) {
     case 'preVoteRequest':
-    case 'voteRequest':
       return `${head} last=${message.lastIndex}:${message.lastTerm}`;
+    case 'voteRequest':
+      return `${head} last=${message.lastIndex}:${message.lastTerm}${message.transfer ? ' transfer' : ''}`;
     case 'preVoteResponse':
     case 'voteResponse':
       return `${head} ${message.granted ? 'granted' : 'refused'}`;
@@ -50,6 +62,18 @@ export function describeMessage(message: Message): string {
       return `${head} commit=${message.commit} head=${message.leaderCommit} round=${message.readRound}`;
     case 'heartbeatResponse':
       return `${head} round=${message.readRound}`;
+    case 'snapshotOffer':
+      return `${head} point=${message.snapshotIndex}:${message.snapshotTerm}`;
+    case 'timeoutNow':
+      return head;
+    case 'readIndexRequest':
+      return `${head} read=${message.readId}`;
+    case 'readIndexResponse':
+      return `${head} read=${message.readId} index=${message.index}`;
+    case 'snapshotChunkRequest':
+    case 'snapshotChunk':
+    case 'stateHashReport':
+      return `${head} (from driver to driver)`;
   }
 }
 
@@ -77,8 +101,9 @@ export function parseMessage(text: string): Message {
   const last = { lastIndex: index('last'), lastTerm: termOf('last') };
   switch (type) {
     case 'preVoteRequest':
-    case 'voteRequest':
       return { ...envelope, type, ...last };
+    case 'voteRequest':
+      return { ...envelope, type, ...last, transfer: fields.has('transfer') };
     case 'preVoteResponse':
     case 'voteResponse':
       return { ...envelope, type, granted: fields.has('granted') };
@@ -111,6 +136,14 @@ export function parseMessage(text: string): Message {
       };
     case 'heartbeatResponse':
       return { ...envelope, type, readRound: Number(fields.get('round')) };
+    case 'snapshotOffer':
+      return { ...envelope, type, snapshotIndex: index('point'), snapshotTerm: termOf('point') };
+    case 'timeoutNow':
+      return { ...envelope, type };
+    case 'readIndexRequest':
+      return { ...envelope, type, readId: Number(fields.get('read')) };
+    case 'readIndexResponse':
+      return { ...envelope, type, readId: Number(fields.get('read')), index: index('index') };
     default:
       throw new Error(`not a kind of message: ${text}`);
   }

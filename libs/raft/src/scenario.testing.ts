@@ -1,7 +1,14 @@
 import { AssertionError } from 'node:assert';
-import { TestCluster, TestMember } from './cluster.testing.js';
+import { TestCluster, TestMember, logOf } from './cluster.testing.js';
 import type { RaftConfig } from './raft.js';
-import { describeEntries, describeMessage, parseMessage, payloadOf } from './scenario-text.testing.js';
+import {
+  describeEntries,
+  describeMessage,
+  describePoint,
+  parseMessage,
+  parsePoint,
+  payloadOf,
+} from './scenario-text.testing.js';
 import { logIndex, memberId, term, type Message } from './types.js';
 
 /**
@@ -9,12 +16,17 @@ import { logIndex, memberId, term, type Message } from './types.js';
  *
  * The cluster
  *   members N [limit=n ...]   new cluster (first command); limits are named in LIMITS below
- *   restore M term=T vote=V log=1,1,2 [commit=C]      member M starts from this disk (vote=- for none)
+ *   restore M term=T vote=V log=1,1,2 [commit=C] [base=I:T] [snapshot=I:T]    member M starts from this disk (vote=- for none; the log begins
+ *                             behind the base, log=- for none)
  *   spread M n                M's election timeouts are n ticks longer than the shortest, from its next draw on
  *   crash M                   the member loses what was not durable, and starts again
  * What a member is asked
  *   campaign M | tick M [n] | propose M text | read M id | forget M L (its leader L is gone) | stalled M on/off
  *   (text: letters, or x*100 for a hundred x)
+ *   snapshot M                it stores a snapshot of what it applied | compact M i (gives up entries up to i)
+ *   install M I:T             it has stored a leader's snapshot (file durable, state restored) | file M I:T (the file only)
+ *   served M F                it serves a chunk of its snapshot to F
+ *   transfer M F              it is to hand its leadership to F
  *   process M                 take one Ready: shows what it wants written, sent and applied
  *   sync M [n]                the n oldest writes become durable (default all): shows what that releases
  * The network: one queue, in the order of sending
@@ -28,7 +40,7 @@ import { logIndex, memberId, term, type Message } from './types.js';
  *   settle [S] | elect M [S]  the same without its trace, after a campaign of M: shows the states only
  *   pass n [S]                n ticks pass for these members, each followed by `settle`: shows who changed role, term or leader
  * Looking
- *   state [M] | log M | match M (what a leader knows of the others)
+ *   state [M] | log M | match M, progress M (what a leader knows of the others) | bytes M | target M (who could lead soonest)
  *
  * When an invariant stops a member, the answer is `stops: ` and why.
  */
@@ -76,6 +88,33 @@ export class Scenario {
       const result = this.#member(member).raft.readIndex(Number(id));
       return [result === 'waiting' ? 'waits for a round' : result];
     },
+    snapshot: ([member]) =>
+      this.#then(member, (m) => {
+        m.snapshot();
+      }),
+    compact: ([member, index]) => this.#then(member, (m) => m.compact(Number(index))),
+    install: ([member, point = '']) => {
+      const result = this.#member(member).install(parsePoint(point));
+      return [result, state(this.#member(member))];
+    },
+    file: ([member, point = '']) => this.#then(member, (m) => m.storeFile(parsePoint(point))),
+    served: ([member, follower]) => {
+      this.#member(member).raft.snapshotProgress(memberId(Number(follower)));
+      return [];
+    },
+    transfer: ([member, to]) => [this.#member(member).raft.transfer(memberId(Number(to)))],
+    target: ([member]) => [`${this.#member(member).raft.bestTransferTarget() ?? 'nobody'}`],
+    bytes: ([member]) => {
+      const { raft } = this.#member(member);
+      return [`log ${raft.logBytes}, uncommitted ${raft.load.uncommittedBytes}`];
+    },
+    progress: ([member]) =>
+      this.#member(member)
+        .raft.inspect()
+        .progress.map(
+          (one) =>
+            `${one.member} ${one.state} match=${one.matchIndex} next=${one.nextIndex}${one.state === 'replicate' ? '' : one.probeSent ? ' waits' : ' due'}`,
+        ),
     forget: ([member, leader]) => {
       const forgotten = this.#member(member).raft.forgetLeader(memberId(Number(leader)));
       return [forgotten ? state(this.#member(member)) : 'that is not its leader'];
@@ -146,7 +185,11 @@ export class Scenario {
     state: ([member]) => this.#states(listOf(member)),
     log: ([member]) => {
       const { raft } = this.#member(member);
-      return [Array.from({ length: raft.lastIndex }, (_, i) => `${i + 1}:${raft.termAt(i + 1)}`).join(' ')];
+      const held = Array.from(
+        { length: raft.lastIndex - raft.firstIndex + 1 },
+        (_, i) => raft.firstIndex + i,
+      );
+      return [held.map((index) => `${index}:${raft.termAt(index)}`).join(' ') || 'empty'];
     },
     match: ([member]) => {
       const { raft } = this.#member(member);
@@ -197,9 +240,11 @@ export class Scenario {
   }
 
   #restore(id: number, fields: string[]): string[] {
-    const value = Object.fromEntries(fields.map((field) => field.split('=')));
+    const value: Record<string, string | undefined> = Object.fromEntries(
+      fields.map((field) => field.split('=')),
+    );
     const terms = (listOf(value['log']) ?? []).filter((entryTerm) => entryTerm > 0);
-    const scratch = new TestCluster(1, {}, { 1: terms });
+    const base = parsePoint(value['base'] ?? '0:0');
     const old = this.#cluster.member(id);
     old.durable = {
       hardState: {
@@ -207,7 +252,9 @@ export class Scenario {
         vote: value['vote'] === '-' ? null : memberId(Number(value['vote'])),
         commit: logIndex(Number(value['commit'] ?? 0)),
       },
-      entries: scratch.member(1).durable.entries,
+      base,
+      entries: logOf(terms, base.index),
+      snapshot: value['snapshot'] === undefined ? null : parsePoint(value['snapshot']),
     };
     old.restart();
     return [state(old)];
@@ -222,11 +269,14 @@ export class Scenario {
       const { term: t, vote, commit } = ready.hardState;
       lines.push(`write term=${t} vote=${vote ?? '-'} commit=${commit}`);
     }
+    if (ready.reset !== null) lines.push(`write reset ${describePoint(ready.reset)}`);
     if (ready.entries.length > 0) lines.push(`write entries ${describeEntries(ready.entries)}`);
     lines.push(...this.#send(sent));
     if (ready.committed.length > 0) lines.push(`apply ${describeEntries(ready.committed)}`);
     for (const read of ready.readsConfirmed) lines.push(`read ${read.id} confirmed at ${read.index}`);
     for (const id of ready.readsRejected) lines.push(`read ${id} rejected`);
+    if (ready.snapshotOffered !== null)
+      lines.push(`offered ${describePoint(ready.snapshotOffered.point)} by ${ready.snapshotOffered.from}`);
     return lines;
   }
 
@@ -287,8 +337,15 @@ function split(messages: readonly Message[], route: string, max: number): [Messa
 
 function state(member: TestMember): string {
   const { raft } = member;
+  const snapshot = raft.snapshotPoint === null ? '' : ` snapshot=${describePoint(raft.snapshotPoint)}`;
+  const extras = [
+    raft.lostQuorum ? ' lost quorum' : '',
+    raft.firstIndex > 1 ? ` first=${raft.firstIndex}` : '',
+    snapshot,
+    raft.transferTarget === null ? '' : ` hands over to ${raft.transferTarget}`,
+  ];
   return (
     `${raft.self} ${raft.role} term=${raft.term} vote=${raft.vote ?? '-'} leader=${raft.leader ?? '-'} ` +
-    `applied=${raft.appliedIndex} commit=${raft.commitIndex} durable=${raft.durableIndex} last=${raft.lastIndex}${raft.lostQuorum ? ' lost quorum' : ''}`
+    `applied=${raft.appliedIndex} commit=${raft.commitIndex} durable=${raft.durableIndex} last=${raft.lastIndex}${extras.join('')}`
   );
 }

@@ -1,11 +1,30 @@
 import assert from 'node:assert/strict';
+import { LOG_START, entryBytes } from './log.js';
 import { Raft, type RaftConfig } from './raft.js';
-import { logIndex, memberId, term, type HardState, type LogEntry, type Message } from './types.js';
+import {
+  logIndex,
+  memberId,
+  term,
+  type HardState,
+  type LogEntry,
+  type Message,
+  type SnapshotPoint,
+} from './types.js';
+
+/** A snapshot and the state in it: the codes of all entries up to its point. */
+export interface StoredSnapshot {
+  readonly point: SnapshotPoint;
+  readonly content: readonly number[];
+}
 
 /** What a crash leaves of a member. */
 export interface DiskContent {
   readonly hardState: HardState;
+  /** The log begins behind it. `before` are the codes of what is compacted away: nobody has them, but invariants are over whole logs. */
+  readonly base: SnapshotPoint;
+  readonly before: readonly number[];
   readonly entries: readonly LogEntry[];
+  readonly snapshot: StoredSnapshot | null;
 }
 
 /** A write that storage has not finished, and the messages that wait for it. */
@@ -13,13 +32,29 @@ interface UnfinishedWrite {
   /** The last Ready that this write's end makes durable: Readys behind it that write nothing end with it. */
   lastReady: number;
   readonly hardState: HardState | null;
+  readonly reset: SnapshotPoint | null;
   readonly entries: readonly LogEntry[];
   readonly release: Message[];
 }
 
-/** Everything that can happen to one member. `count`: that many of its oldest writes. */
+/**
+ * Everything that can happen to one member. `count`: that many of its oldest writes. `compact`: it takes a snapshot of what it applied, and gives up
+ * its log. `store`: the snapshot that it was offered is on its disk; `install`: and its core is told.
+ */
 export type Input =
-  | { readonly type: 'timeout' | 'silence' | 'forget' | 'heartbeat' | 'propose' | 'process' }
+  | {
+      readonly type:
+        | 'timeout'
+        | 'silence'
+        | 'forget'
+        | 'heartbeat'
+        | 'propose'
+        | 'process'
+        | 'compact'
+        | 'store'
+        | 'install';
+    }
+  | { readonly type: 'transfer'; readonly to: number }
   | { readonly type: 'read'; readonly committedBefore: number }
   | { readonly type: 'finishWrites' | 'crash'; readonly count: number }
   | { readonly type: 'deliver'; readonly message: Message };
@@ -48,6 +83,8 @@ export interface MemberScope {
 
 /** Small, so that few ticks matter: a leader is forgotten after 2 ticks of silence, and the 3rd starts a campaign. */
 const ELECTION_TIMEOUT_TICKS = 2;
+/** What goes unanswered for so long is asked again. */
+const PATIENCE_TICKS = 3;
 const NEVER_AS_MANY_READYS = 20;
 
 /**
@@ -57,6 +94,12 @@ const NEVER_AS_MANY_READYS = 20;
 export class SmallMember {
   readonly raft: Raft;
   disk: DiskContent;
+  /** The codes of what is compacted away in memory. */
+  before: readonly number[];
+  /** A snapshot that its leader offered, and that it has fetched. (Fetching takes as long as until `install`.) */
+  offered: StoredSnapshot | null = null;
+  /** The contents of offers that the core was given, until it says which of them to fetch. */
+  readonly #contents = new Map<number, readonly number[]>();
   readonly writes: UnfinishedWrite[] = [];
   /** Messages that left since `takeSent`. */
   readonly #sent: Message[] = [];
@@ -78,7 +121,11 @@ export class SmallMember {
       random: () => 0.99,
       ...(scope.oneEntryPerMessage === true ? { appendBytesMax: 1 } : {}),
     };
-    this.raft = new Raft(config, { hardState: disk.hardState, entries: disk.entries });
+    const { hardState, base, entries, snapshot } = disk;
+    this.raft = new Raft(config, { hardState, base, entries, snapshot: snapshot?.point ?? null });
+    // It begins behind its log's base, or, if it finishes an installation, behind the snapshot.
+    const first = this.raft.firstIndex;
+    this.before = first === base.index + 1 ? disk.before : (snapshot?.content ?? []);
     this.#drain();
     this.#sent.length = 0;
   }
@@ -135,6 +182,18 @@ export class SmallMember {
       case 'deliver':
         this.#receive(input.message);
         break;
+      case 'compact':
+        this.#compact();
+        break;
+      case 'store':
+        this.#store();
+        break;
+      case 'install':
+        this.#install();
+        break;
+      case 'transfer':
+        this.raft.transfer(memberId(input.to));
+        break;
       case 'finishWrites':
         this.#finishWrites(input.count);
         break;
@@ -148,7 +207,46 @@ export class SmallMember {
     if (this.#scope.trust !== true) while (this.trustsLeader) this.raft.tick();
   }
 
+  /** All of the log, also what nobody has any more. */
+  codes(): readonly number[] {
+    return [...this.before, ...this.raft.inspect().log.entries.map((entry) => entryCode(entry, (id) => id))];
+  }
+
+  #compact(): void {
+    const { appliedIndex, firstIndex } = this.raft;
+    if (appliedIndex < firstIndex) return;
+    const point = { index: appliedIndex, term: this.raft.termAt(appliedIndex) ?? term(0) };
+    const codes = this.codes();
+    if (appliedIndex > (this.disk.snapshot?.point.index ?? 0))
+      this.disk = { ...this.disk, snapshot: { point, content: codes.slice(0, appliedIndex) } };
+    this.raft.snapshotStored(point);
+    this.raft.compact(appliedIndex);
+    this.before = codes.slice(0, this.raft.firstIndex - 1);
+    this.disk = withoutEntries(this.disk, this.raft.firstIndex - 1);
+  }
+
+  #store(): void {
+    const { offered, disk } = this;
+    if (offered !== null && offered.point.index > (disk.snapshot?.point.index ?? 0))
+      this.disk = { ...disk, snapshot: offered };
+  }
+
+  #install(): void {
+    const { offered } = this;
+    if (offered === null) return;
+    this.#store();
+    this.offered = null;
+    const before = this.raft.commitIndex;
+    const result = this.raft.installSnapshot(offered.point);
+    if (result === 'reset') this.before = offered.content;
+    if ((result === 'ignored') !== (offered.point.index <= before || this.raft.role === 'leader'))
+      throw new Violation(
+        `Install What Is News: member ${this.self} with commit ${before} says ${result} to ${offered.point.index}`,
+      );
+  }
+
   #receive(message: Message): void {
+    if (message.type === 'snapshotOffer') this.#contents.set(message.snapshotIndex, contentOf(message) ?? []);
     const { term: before, commitIndex } = this.raft;
     const trusts = this.trustsLeader;
     const lastTerm = this.raft.termAt(this.raft.lastIndex) ?? 0;
@@ -161,7 +259,7 @@ export class SmallMember {
           `Commit Only What Is Proved: member ${this.self} commits up to ${this.raft.commitIndex} by a message that speaks of ${proved}`,
         );
     }
-    if (message.type !== 'voteRequest' || message.term <= before || trusts) return;
+    if (message.type !== 'voteRequest' || message.term <= before || (trusts && !message.transfer)) return;
     // A vote that is free in a new term goes to a log that is as new, and only to one: by a second way to compare (P25).
     const [theirs, ours] = [
       message.lastTerm * 1000 + message.lastIndex,
@@ -211,10 +309,15 @@ export class SmallMember {
           `Read Safety: a read is confirmed at index ${index}, and ${id} entries were committed before it was asked`,
         );
     }
+    if (ready.snapshotOffered !== null) {
+      const { point } = ready.snapshotOffered;
+      this.offered = { point, content: this.#contents.get(point.index) ?? [] };
+    }
+    this.#contents.clear();
     const last = this.writes.at(-1);
     if (ready.mustSync || ready.hardState !== null) {
-      const { number: lastReady, hardState, entries } = ready;
-      this.writes.push({ lastReady, hardState, entries, release: released });
+      const { number: lastReady, hardState, reset, entries } = ready;
+      this.writes.push({ lastReady, hardState, reset, entries, release: released });
     } else if (last === undefined) {
       this.raft.persisted(ready.number);
       this.#send(released);
@@ -223,6 +326,15 @@ export class SmallMember {
       last.release.push(...released);
     }
     return true;
+  }
+
+  #withContent(message: Message & { type: 'snapshotOffer' }): Message {
+    const content = this.disk.snapshot?.content.slice(0, message.snapshotIndex);
+    if (content?.length !== message.snapshotIndex)
+      throw new Violation(
+        `Durable Means Durable: member ${this.self} offers a snapshot that its disk does not hold`,
+      );
+    return Object.assign({ ...message }, { content });
   }
 
   #finishWrites(count: number): void {
@@ -238,9 +350,14 @@ export class SmallMember {
       if (this.loses(message)) continue;
       const broken = brokenPromise(this, message);
       if (broken !== null) throw new Violation(broken);
-      this.#sent.push(message);
+      this.#sent.push(message.type === 'snapshotOffer' ? this.#withContent(message) : message);
     }
   }
+}
+
+/** The content that an offer stands for, as the chunks would bring it. */
+export function contentOf(message: Message): readonly number[] | null {
+  return 'content' in message ? (message.content as readonly number[]) : null;
 }
 
 /** The answer to a request of an earlier term refuses index 0, which nobody else refuses. */
@@ -253,11 +370,31 @@ function isRefusal(message: Message): boolean {
 export class Violation extends Error {}
 
 function written(disk: DiskContent, write: UnfinishedWrite): DiskContent {
+  const { reset } = write;
+  const begin =
+    reset === null
+      ? disk
+      : { ...disk, base: reset, before: (disk.snapshot?.content ?? []).slice(0, reset.index), entries: [] };
   const first = write.entries[0];
+  const kept =
+    first === undefined ? begin.entries : begin.entries.filter((entry) => entry.index < first.index);
   return {
+    ...begin,
     hardState: write.hardState ?? disk.hardState,
-    entries:
-      first === undefined ? disk.entries : [...disk.entries.slice(0, first.index - 1), ...write.entries],
+    entries: [...kept, ...write.entries.filter((entry) => entry.index > begin.base.index)],
+  };
+}
+
+/** Entries up to `index` are given up, as far as the disk has them. */
+function withoutEntries(disk: DiskContent, index: number): DiskContent {
+  const gone = disk.entries.filter((entry) => entry.index <= index);
+  const last = gone.at(-1);
+  if (last === undefined) return disk;
+  return {
+    ...disk,
+    base: { index: last.index, term: last.term },
+    before: [...disk.before, ...gone.map((entry) => entryCode(entry, (id) => id))],
+    entries: disk.entries.slice(gone.length),
   };
 }
 
@@ -274,6 +411,9 @@ export function diskOf(
       vote: vote === null ? null : memberId(vote),
       commit: logIndex(commit),
     },
+    base: LOG_START,
+    before: [],
+    snapshot: null,
     entries: logTerms.map((entryTerm, i) => ({
       index: logIndex(i + 1),
       term: term(entryTerm),
@@ -283,7 +423,24 @@ export function diskOf(
   };
 }
 
+/** The same disk after a snapshot of its first `count` entries, which are given up. */
+export function compactedDisk(disk: DiskContent, count: number): DiskContent {
+  const compacted = withoutEntries(disk, count);
+  const { base, before, hardState } = compacted;
+  return {
+    ...compacted,
+    hardState: { ...hardState, commit: logIndex(Math.max(hardState.commit, count)) },
+    snapshot: { point: base, content: before },
+  };
+}
+
 type Rename = (id: number) => number;
+
+/** An entry's code with the members renamed. */
+export function renamedCode(code: number, rename: Rename): number {
+  const who = code % 10;
+  return code - who + (who === 9 ? 9 : rename(who));
+}
 
 /** An entry's identity: its term, and whether it is a noop (9) or whose command. */
 export function entryCode(entry: LogEntry, rename: Rename): number {
@@ -296,7 +453,11 @@ export function messageKey(message: Message, rename: Rename): string {
   const parts: unknown[] = [type, rename(from), rename(to), messageTerm];
   for (const [name, value] of Object.entries(rest)) {
     parts.push(
-      name === 'entries' ? (value as readonly LogEntry[]).map((entry) => entryCode(entry, rename)) : value,
+      name === 'entries'
+        ? (value as readonly LogEntry[]).map((entry) => entryCode(entry, rename))
+        : name === 'content'
+          ? (value as readonly number[]).map((code) => renamedCode(code, rename))
+          : value,
     );
   }
   return JSON.stringify(parts);
@@ -312,14 +473,21 @@ export function messageKey(message: Message, rename: Rename): string {
  * - the numbers of Readys (only how far back each write lies), and Readys that write nothing: they end with the write before them;
  * - the order and number of equal messages: the network is a set.
  */
-export function fingerprint(member: SmallMember, rename: Rename): string {
-  const whole = member.raft.inspect();
+export function fingerprint(
+  member: SmallMember,
+  rename: Rename,
+  whole: ReturnType<Raft['inspect']> = member.raft.inspect(),
+): string {
   const { role, log } = whole;
   const campaigns = role === 'candidate' || role === 'preCandidate';
   const vote = (id: number | null): number => (id === null ? 0 : rename(id));
   const hard = (state: HardState | null): unknown =>
     state === null ? 0 : [state.term, vote(state.vote), state.commit];
   const codes = (entries: readonly LogEntry[]): number[] => entries.map((entry) => entryCode(entry, rename));
+  const renamed = (content: readonly number[]): number[] => content.map((code) => renamedCode(code, rename));
+  const point = (at: SnapshotPoint | null): unknown => (at === null ? 0 : [at.index, at.term]);
+  const snapshot = (one: StoredSnapshot | null): unknown =>
+    one === null ? 0 : [point(one.point), renamed(one.content)];
   const set = (messages: readonly Message[]): string[] =>
     [
       ...new Set(
@@ -335,16 +503,38 @@ export function fingerprint(member: SmallMember, rename: Rename): string {
     vote(whole.vote),
     vote(whole.leader),
     [codes(log.entries), log.durable, log.nextToPersist, log.committed, log.applied],
+    // Most worlds know of no snapshots: a shorter key is a faster search.
+    log.snapshot === null && member.offered === null
+      ? 0
+      : [point(log.compacted), point(log.snapshot), renamed(member.before), snapshot(member.offered)],
+    whole.snapshotOffered === null ? 0 : point(whole.snapshotOffered.point),
+    point(whole.reset),
+    whole.transfer === null
+      ? 0
+      : [
+          rename(whole.transfer.to),
+          age(whole.transfer.startedTick, ELECTION_TIMEOUT_TICKS),
+          whole.transfer.told,
+        ],
+    whole.followerReads.readId === null && whole.followerReads.collecting.length === 0
+      ? 0
+      : [
+          whole.followerReads.collecting,
+          whole.followerReads.asked,
+          whole.followerReads.readId,
+          whole.followerReads.isOut ? age(whole.followerReads.sentTick, PATIENCE_TICKS) : -1,
+        ],
     campaigns ? whole.votes.map(([id, granted]) => [rename(id), granted]).toSorted(byMember) : 0,
     whole.progress
       .map(({ member: id, lastHeardTick, lastProgressTick, ...rest }) => [
         rename(id),
         age(lastHeardTick, ELECTION_TIMEOUT_TICKS + 1),
-        age(lastProgressTick, 3),
+        age(lastProgressTick, PATIENCE_TICKS),
         rest,
       ])
       .toSorted(byMember),
     whole.reads.collecting,
+    whole.reads.collectingRemote.map(([id, readId]) => [rename(id), readId]).toSorted(byMember),
     whole.reads.number,
     whole.reads.inFlight === null
       ? 0
@@ -352,6 +542,7 @@ export function fingerprint(member: SmallMember, rename: Rename): string {
           whole.reads.inFlight.number,
           whole.reads.inFlight.index,
           whole.reads.inFlight.ids,
+          whole.reads.inFlight.remote.map(([id, readId]) => [rename(id), readId]).toSorted(byMember),
           whole.reads.inFlight.acknowledgedBy.map(rename).toSorted(),
         ],
     whole.uncommittedBytes,
@@ -366,35 +557,75 @@ export function fingerprint(member: SmallMember, rename: Rename): string {
     hard(whole.handedHardState),
     whole.durableTerm,
     vote(whole.durableVote),
-    [hard(member.disk.hardState), codes(member.disk.entries)],
-    member.writes.map((write) => [hard(write.hardState), codes(write.entries), set(write.release)]),
+    [
+      hard(member.disk.hardState),
+      codes(member.disk.entries),
+      member.disk.snapshot === null
+        ? 0
+        : [point(member.disk.base), renamed(member.disk.before), snapshot(member.disk.snapshot)],
+    ],
+    member.writes.map((write) => [
+      hard(write.hardState),
+      point(write.reset),
+      codes(write.entries),
+      set(write.release),
+    ]),
   ]);
 }
 
 /** What must hold of one member in every state, whatever the others do. Null when it does. */
-export function memberViolation(member: SmallMember): string | null {
+export function memberViolation(member: SmallMember, whole: ReturnType<Raft['inspect']>): string | null {
   const { raft, disk } = member;
-  const { log, reads, role } = raft.inspect();
+  const { log, reads, followerReads, role, leader, uncommittedBytes } = whole;
   const name = `member ${member.self}`;
   const end = Math.min(log.committed, log.durable);
-  if (log.applied > end || log.committed > log.entries.length || log.durable > log.entries.length)
-    return `State Ordering: applied ${log.applied} <= min(committed ${log.committed}, durable ${log.durable}) <= last ${log.entries.length} fails for ${name}`;
+  const [compacted, snapshot] = [log.compacted.index, log.snapshot?.index ?? 0];
+  if (compacted > snapshot || snapshot > log.applied || log.applied > end || log.committed > raft.lastIndex)
+    return `State Ordering: compacted ${compacted} <= snapshot ${snapshot} <= applied ${log.applied} <= min(committed ${log.committed}, durable ${log.durable}) <= last ${raft.lastIndex} fails for ${name}`;
+  if (member.before.length !== compacted || disk.before.length !== disk.base.index)
+    return `State Ordering: ${name} gave up ${compacted} entries, and ${member.before.length} are missing`;
+  const stored = disk.snapshot?.point.index ?? 0;
+  if (snapshot > stored)
+    return `Durable Means Durable: the snapshot ${snapshot} of ${name} is not on its disk`;
   const same: Rename = (id) => id;
-  for (const entry of log.entries.slice(0, log.durable)) {
-    const stored = disk.entries[entry.index - 1];
-    if (stored === undefined || entryCode(stored, same) !== entryCode(entry, same))
+  for (const entry of log.entries) {
+    // What a snapshot on the disk stands for needs no entry.
+    if (entry.index > log.durable || entry.index <= stored) continue;
+    const there = disk.entries[entry.index - disk.base.index - 1];
+    if (there === undefined || entryCode(there, same) !== entryCode(entry, same))
       return `Durable Means Durable: ${name} counts entry ${entry.index} of term ${entry.term} as durable, and its disk does not hold it`;
   }
-  if (disk.hardState.commit > disk.entries.length)
+  if (disk.hardState.commit > heldBy(disk))
     return `State Ordering: the stored commit ${disk.hardState.commit} of ${name} leads its stored log`;
-  if (role !== 'leader' && (reads.collecting.length > 0 || reads.inFlight !== null))
+  if (
+    role !== 'leader' &&
+    (reads.collecting.length + reads.collectingRemote.length > 0 || reads.inFlight !== null)
+  )
     return `Reads End With Leadership: ${name} is ${role} and keeps reads waiting`;
+  if (
+    (role !== 'follower' || leader === null) &&
+    followerReads.collecting.length + followerReads.asked.length > 0
+  )
+    return `Reads End With Leadership: ${name} knows no leader and keeps reads waiting`;
+  const size = (entries: readonly LogEntry[]): number =>
+    entries.reduce((sum, entry) => sum + entryBytes(entry), 0);
+  if (raft.logBytes !== size(log.entries)) return `Sizes: ${name} counts its log wrong`;
+  if (
+    role === 'leader' &&
+    uncommittedBytes !== size(log.entries.filter(({ index }) => index > log.committed))
+  )
+    return `Sizes: ${name} counts what is not committed wrong`;
   return null;
+}
+
+/** How far a disk holds the log, in entries or in a snapshot. */
+function heldBy({ base, entries, snapshot }: DiskContent): number {
+  return Math.max(base.index + entries.length, snapshot?.point.index ?? 0);
 }
 
 /** What a message promises must be on its sender's disk when it leaves. Null when it is. */
 function brokenPromise(member: SmallMember, message: Message): string | null {
-  const { hardState, entries } = member.disk;
+  const { hardState } = member.disk;
   const name = `member ${member.self}`;
   if (message.type === 'voteResponse' && message.granted) {
     if (hardState.term !== message.term || hardState.vote !== message.to)
@@ -403,8 +634,8 @@ function brokenPromise(member: SmallMember, message: Message): string | null {
     if (hardState.term !== message.term || hardState.vote !== message.from)
       return `Votes Are Durable: ${name} campaigns in term ${message.term} before its own vote is on disk`;
   } else if (message.type === 'appendResponse' && message.accepted) {
-    if (entries.length < message.matchIndex)
-      return `Acknowledgements Are Durable: ${name} acknowledges ${message.matchIndex} entries with ${entries.length} on its disk`;
+    if (heldBy(member.disk) < message.matchIndex)
+      return `Acknowledgements Are Durable: ${name} acknowledges ${message.matchIndex} entries with ${heldBy(member.disk)} on its disk`;
   }
   if (
     message.type !== 'preVoteRequest' &&

@@ -14,6 +14,13 @@ export interface SmallWorld extends MemberScope {
   readonly reads?: number;
   readonly crashes?: number;
   readonly heartbeats?: number;
+  /** How often members take a snapshot and give up their logs. */
+  readonly compactions?: number;
+  readonly transfers?: number;
+  /** A client may read at followers, too. They ask again at most so often for a read that waits; 1: never again. */
+  readonly followerReadRequestsMax?: number;
+  /** Rounds that a leader begins for its followers; 1 unless said. */
+  readonly readRoundsMax?: number;
   /** Who may campaign; all by default. */
   readonly campaigners?: readonly number[];
   /** A member may also be told that its leader is gone (V9), not only find it silent. */
@@ -53,7 +60,7 @@ interface State {
   readonly members: readonly number[];
   readonly sent: number;
   readonly committed: number;
-  /** What is left of proposals, reads, crashes and heartbeats. */
+  /** What is left of proposals, reads, crashes, heartbeats, compactions and transfers. */
   readonly budget: readonly number[];
 }
 
@@ -69,6 +76,8 @@ const PROPOSALS = 0;
 const READS = 1;
 const CRASHES = 2;
 const HEARTBEATS = 3;
+const COMPACTIONS = 4;
+const TRANSFERS = 5;
 
 /** Breadth first, so that a violation comes with a short way (what is superseded is not followed: not always the shortest). Stops at the first one. */
 export class SmallScopeSearch {
@@ -189,7 +198,8 @@ export class SmallScopeSearch {
     const writes = view.unfinishedWrites;
     if (writes < (this.#world.writesMax ?? 2)) {
       for (const input of this.#ownInputs(view, state, member)) yield this.space.input(input);
-      for (const message of this.space.receivedBy(state.sent, member)) yield this.#delivery(message);
+      for (const message of this.space.receivedBy(state.sent, member))
+        if (!this.#isOneRoundTooMany(view, message)) yield this.#delivery(message);
     }
     for (let count = 1; count <= writes; count++) yield this.space.input({ type: 'finishWrites', count });
     if ((state.budget[CRASHES] ?? 0) > 0)
@@ -197,17 +207,34 @@ export class SmallScopeSearch {
   }
 
   *#ownInputs(view: MemberView, state: State, member: number): Generator<Input> {
-    const { termMax, campaigners, forgetsLeader, lazyReady } = this.#world;
+    const { termMax, campaigners, forgetsLeader, lazyReady, followerReadRequestsMax, memberCount } =
+      this.#world;
     if (lazyReady === true && view.hasReady) yield { type: 'process' };
     if (view.role !== 'leader' && view.term < termMax && campaigners?.includes(member) !== false)
       yield { type: 'timeout' };
-    if (view.trustsLeader) yield { type: 'silence' };
+    // Time passes for a follower only so: it bounds how often one asks.
+    if (view.trustsLeader && view.readRequests < (followerReadRequestsMax ?? 1)) yield { type: 'silence' };
     if (forgetsLeader === true && view.believesLeader) yield { type: 'forget' };
+    if (view.hasOffer) {
+      yield { type: 'install' };
+      if (!view.isStored && (state.budget[CRASHES] ?? 0) > 0) yield { type: 'store' };
+    }
+    if (view.canCompact && (state.budget[COMPACTIONS] ?? 0) > 0) yield { type: 'compact' };
+    const canRead = view.role === 'leader' || (followerReadRequestsMax !== undefined && view.believesLeader);
+    if (canRead && (state.budget[READS] ?? 0) > 0)
+      yield { type: 'read', committedBefore: this.#committedOf(state.committed).entries.length };
     if (view.role !== 'leader') return;
     if ((state.budget[PROPOSALS] ?? 0) > 0) yield { type: 'propose' };
     if ((state.budget[HEARTBEATS] ?? 0) > 0) yield { type: 'heartbeat' };
-    if ((state.budget[READS] ?? 0) > 0)
-      yield { type: 'read', committedBefore: this.#committedOf(state.committed).entries.length };
+    if ((state.budget[TRANSFERS] ?? 0) > 0 && view.term < termMax)
+      for (let to = 1; to <= memberCount; to++) if (to !== member) yield { type: 'transfer', to };
+  }
+
+  /** A follower's request can arrive again and again, and each time a round begins: without a bound there would be no end of states. */
+  #isOneRoundTooMany({ readRounds }: MemberView, message: number): boolean {
+    return (
+      this.#message(message).type === 'readIndexRequest' && readRounds >= (this.#world.readRoundsMax ?? 1)
+    );
   }
 
   readonly #deliveries: number[] = [];
@@ -296,10 +323,11 @@ export class SmallScopeSearch {
    */
   #start(): { state: State; violation: string | null } {
     const { memberCount, disks, proposals = 0, reads = 0, crashes = 0, heartbeats = 0 } = this.#world;
+    const { compactions = 0, transfers = 0 } = this.#world;
     const members = Array.from({ length: memberCount }, (_, i) =>
       this.space.start(i + 1, disks?.[i] ?? diskOf(0, null, [])),
     );
-    let state: State = { members, sent: this.space.nothingSent, committed: 0, budget: [9, 9, 9, 9] };
+    let state: State = { members, sent: this.space.nothingSent, committed: 0, budget: [9, 9, 9, 9, 9, 9] };
     const act = (member: number, input: Input): boolean => {
       const after = this.after(state, member, this.space.input(input));
       if (typeof after?.violation === 'string') throw new Error(after.violation);
@@ -329,7 +357,10 @@ export class SmallScopeSearch {
     } catch (error) {
       return { state, violation: error instanceof Error ? error.message : String(error) };
     }
-    return { state: { ...state, budget: [proposals, reads, crashes, heartbeats] }, violation: null };
+    return {
+      state: { ...state, budget: [proposals, reads, crashes, heartbeats, compactions, transfers] },
+      violation: null,
+    };
   }
 
   #settle(among: readonly number[], now: () => State, act: (member: number, input: Input) => boolean): void {
@@ -383,6 +414,8 @@ export class SmallScopeSearch {
         return `The oldest ${input.count} writes of member ${member} are on disk.`;
       case 'crash':
         return `Member ${member} loses power and starts again; ${input.count} of its unfinished writes were on disk.`;
+      case 'transfer':
+        return `Member ${member} is asked to hand its leadership to ${input.to}.`;
       case 'read':
         return `A client asks member ${member} for a read that must see ${input.committedBefore} entries.`;
       default:
@@ -411,6 +444,9 @@ const SENTENCES = {
   heartbeat: 'a tick passes for this leader',
   propose: 'a client proposes a command',
   process: 'its driver takes a Ready',
+  compact: 'it takes a snapshot and gives up its log',
+  store: 'the snapshot that it was offered is on its disk',
+  install: 'the snapshot that it was offered is on its disk, and installed',
 } as const;
 
 const BUDGET_OF: Partial<Record<Input['type'], number>> = {
@@ -418,6 +454,8 @@ const BUDGET_OF: Partial<Record<Input['type'], number>> = {
   read: READS,
   crash: CRASHES,
   heartbeat: HEARTBEATS,
+  compact: COMPACTIONS,
+  transfer: TRANSFERS,
 };
 
 function shortened(name: string, value: unknown): unknown {

@@ -3,10 +3,12 @@ import type { LogEntry, Message } from './types.js';
 import {
   SmallMember,
   Violation,
+  contentOf,
   entryCode,
   fingerprint,
   memberViolation,
   messageKey,
+  renamedCode,
   type DiskContent,
   type Input,
   type MemberScope,
@@ -17,7 +19,7 @@ export interface MemberView {
   readonly term: number;
   readonly role: string;
   readonly commit: number;
-  /** The log in memory and the one on disk, as entry codes. */
+  /** The log in memory and the one on disk, as entry codes, from the first entry on, also where only a snapshot stands for them. */
   readonly log: readonly number[];
   readonly stored: readonly number[];
   readonly trustsLeader: boolean;
@@ -26,6 +28,15 @@ export interface MemberView {
   readonly unfinishedWrites: number;
   readonly self: number;
   readonly storedTerm: number;
+  /** A snapshot waits for being installed; `isStored`: its file is on the disk. */
+  readonly hasOffer: boolean;
+  readonly isStored: boolean;
+  /** There are applied entries that it could give up. */
+  readonly canCompact: boolean;
+  /** Requests that it sent in this life for reads that still wait. */
+  readonly readRequests: number;
+  /** Rounds that this leader began. */
+  readonly readRounds: number;
 }
 
 /** A member's state, found once and known by its fingerprint. */
@@ -98,7 +109,9 @@ export class SmallSpace {
   }
 
   start(self: number, disk: DiskContent): number {
-    return this.#intern(new SmallMember(self, this.#scope, disk), { disk, self });
+    const member = new SmallMember(self, this.#scope, disk);
+    const whole = member.raft.inspect();
+    return this.#intern(member, { disk, self }, fingerprint(member, same, whole), whole);
   }
 
   view(state: number): MemberView {
@@ -174,19 +187,27 @@ export class SmallSpace {
         const broken = goesBack(member, term, vote, commitIndex);
         if (broken !== null) throw new Violation(broken);
       }
-      const broken = memberViolation(member);
+      const whole = member.raft.inspect();
+      const key = fingerprint(member, same, whole);
+      // What is known was looked at when it was new.
+      const broken = this.#stateByKey.has(key) ? null : memberViolation(member, whole);
       if (broken !== null) throw new Violation(broken);
+      const sent = [...new Set(member.takeSent().map((message) => this.message(message)))];
+      return { next: this.#intern(member, origin, key, whole), sent, violation: null };
     } catch (error) {
       if (error instanceof Violation) return { next: state, sent: [], violation: error.message };
       if (!(error instanceof AssertionError)) throw error;
       return { next: state, sent: [], violation: `Assertion of the core: ${error.message}` };
     }
-    const sent = [...new Set(member.takeSent().map((message) => this.message(message)))];
-    return { next: this.#intern(member, origin), sent, violation: null };
   }
 
-  #intern(member: SmallMember, origin: MemberState['origin']): number {
-    const number = this.#internKey(fingerprint(member, same));
+  #intern(
+    member: SmallMember,
+    origin: MemberState['origin'],
+    key: string,
+    whole: ReturnType<SmallMember['raft']['inspect']>,
+  ): number {
+    const number = this.#internKey(key);
     const state = this.#state(number);
     if (state.view !== null) {
       this.onMerge?.(number, member);
@@ -196,7 +217,7 @@ export class SmallSpace {
     state.spare = member;
     state.view = viewOf(member);
     this.permutations.forEach((names, i) => {
-      state.renamed[i] = this.#internKey(fingerprint(member, (id) => names[id] ?? 0));
+      state.renamed[i] = this.#internKey(fingerprint(member, (id) => names[id] ?? 0, whole));
     });
     return number;
   }
@@ -283,6 +304,10 @@ export class SmallSpace {
     const message = this.#message(id);
     if (message.to !== member || message.type.startsWith('preVote')) return false;
     const { storedTerm, role } = this.view(state);
+    if (message.type === 'timeoutNow' || message.type === 'readIndexResponse')
+      return message.term < storedTerm;
+    if (message.type === 'snapshotOffer')
+      return this.#scope.refusalsLost === true && message.term < storedTerm;
     if (message.type.endsWith('Request'))
       return this.#scope.refusalsLost === true && message.term < storedTerm;
     return message.term < storedTerm || (message.term === storedTerm && role === 'follower');
@@ -350,21 +375,38 @@ export class SmallSpace {
 }
 
 function viewOf(member: SmallMember): MemberView {
-  const { raft } = member;
+  const { raft, disk } = member;
   const codes = (entries: readonly LogEntry[]): number[] => entries.map((entry) => entryCode(entry, same));
+  const { followerReads, reads } = raft.inspect();
+  const stored = [...disk.before, ...codes(disk.entries)];
+  const { snapshot } = disk;
+  // What a start from this disk would find: see `RaftRestored.snapshot`.
+  const found = snapshot === null || isPrefix(snapshot.content, stored) ? stored : snapshot.content;
   return {
     term: raft.term,
     role: raft.role,
     commit: raft.commitIndex,
-    log: codes(raft.inspect().log.entries),
-    stored: codes(member.disk.entries),
+    log: member.codes(),
+    stored: found,
     trustsLeader: member.trustsLeader,
     believesLeader: raft.role === 'follower' && raft.leader !== null,
     hasReady: raft.hasReady(),
     unfinishedWrites: member.writes.length,
     self: member.self,
     storedTerm: member.disk.hardState.term,
+    hasOffer: member.offered !== null,
+    isStored: (disk.snapshot?.point.index ?? 0) >= (member.offered?.point.index ?? 0),
+    canCompact: raft.appliedIndex >= raft.firstIndex,
+    readRounds: reads.number,
+    readRequests:
+      followerReads.asked.length === 0
+        ? 0
+        : (followerReads.readId ?? 0) - (followerReads.asked[0]?.readId ?? 0) + 1,
   };
+}
+
+function isPrefix(part: readonly number[], whole: readonly number[]): boolean {
+  return part.every((code, i) => whole[i] === code);
 }
 
 /** Monotonic Term, Vote and Commit, within one life of a member; across a crash the promises and the committed history are checked. */
@@ -378,9 +420,17 @@ function goesBack(member: SmallMember, term: number, vote: number | null, commit
   return null;
 }
 
+const LEADERS_SAY: ReadonlySet<Message['type']> = new Set([
+  'appendRequest',
+  'heartbeatRequest',
+  'snapshotOffer',
+  'timeoutNow',
+  'readIndexResponse',
+]);
+
 /** Two messages that no sound cluster sends, whenever it was: the set forgets none. */
 function contradiction(sent: readonly Message[], message: Message): string | null {
-  const leads = ({ type }: Message): boolean => type === 'appendRequest' || type === 'heartbeatRequest';
+  const leads = ({ type }: Message): boolean => LEADERS_SAY.has(type);
   const votesFor = (one: Message): number | null =>
     one.type === 'voteRequest' ? one.from : one.type === 'voteResponse' && one.granted ? one.to : null;
   for (const other of sent) {
@@ -397,6 +447,9 @@ function contradiction(sent: readonly Message[], message: Message): string | nul
 function renamedMessage(message: Message, names: readonly number[]): Message {
   const rename = <Id extends number>(id: Id): Id => (names[id] ?? id) as Id;
   const moved = { ...message, from: rename(message.from), to: rename(message.to) };
+  const content = contentOf(moved);
+  if (content !== null)
+    return Object.assign(moved, { content: content.map((code) => renamedCode(code, rename)) });
   if (moved.type !== 'appendRequest') return moved;
   const entries = moved.entries.map((entry) => ({ ...entry, payload: entry.payload.map(rename) }));
   return { ...moved, entries };

@@ -25,7 +25,7 @@ function sequence(seed: number): () => number {
 
 describe('every behaviour of small worlds', { timeout: TIMEOUT_MS }, () => {
   it.each(CLOSED_WORLDS)(
-    '[V2] [V3] [A1] [A3] [C1] [C3] [R1] [D1] the whole space was visited: $name',
+    '[V2] [V3] [A1] [A3] [C1] [C3] [R1] [R8] [R9] [D1] [S1] [S5] [S7] [T3] the whole space was visited: $name',
     (world) => {
       const { violation, searches } = searchSmallScope([world]);
       expect(violation).toBeNull();
@@ -86,6 +86,10 @@ describe('the search itself', { timeout: TIMEOUT_MS }, () => {
     ['two members with slow disks, 2 terms, 1 command, 1 power loss', 3],
     ['three members with pre-votes', 4],
     ['three members, one with a slow disk, Readys taken late', 5],
+    ['a snapshot that a former leader offered', 6],
+    ['three members, 2 terms, 2 compactions', 7],
+    ['a transfer by member 1, leader of members that trust it; 1 read', 8],
+    ['reads at a follower, which asks twice', 9],
   ])('[U1] equal fingerprints behave alike, whatever way led to them: %s', (name, seed) => {
     const world = BUILD_WORLDS.find((one) => one.name.startsWith(name))!;
     const search = new SmallScopeSearch({ ...world, statesMax: 3_000 });
@@ -121,6 +125,7 @@ describe('the search itself', { timeout: TIMEOUT_MS }, () => {
       ['raft.ts', raft, ['config', 'peers']],
       ['log.ts', raft.log, []],
       ['read-rounds.ts', raft.reads, []],
+      ['follower-reads.ts', raft.followerReads, []],
       ['progress.ts', leaderOf().raft.inspect().progress[0]!, []],
     ];
     for (const [file, dump, constant] of dumps) {
@@ -152,8 +157,10 @@ function isPossible(input: Input, { raft, self, writes, trustsLeader }: SmallMem
       return input.message.to === self;
     case 'heartbeat':
     case 'propose':
+    case 'transfer':
+      return raft.role === 'leader' && raft.term < 3;
     case 'read':
-      return raft.role === 'leader';
+      return raft.leader !== null;
     case 'timeout':
       return raft.role !== 'leader' && raft.term < 3;
     case 'silence':

@@ -55,6 +55,12 @@ export interface HardState {
   readonly commit: LogIndex;
 }
 
+/** A snapshot stands for all entries up to and including this one. `{ 0, 0 }`: before the log. */
+export interface SnapshotPoint {
+  readonly index: LogIndex;
+  readonly term: Term;
+}
+
 interface Envelope {
   readonly from: MemberId;
   readonly to: MemberId;
@@ -75,6 +81,8 @@ export interface VoteRequest extends Envelope {
   readonly type: 'voteRequest';
   readonly lastIndex: LogIndex;
   readonly lastTerm: Term;
+  /** The leader itself asked for this campaign: who hears that leader need not refuse (P4), all else holds. */
+  readonly transfer: boolean;
 }
 export interface VoteResponse extends Envelope {
   readonly type: 'voteResponse';
@@ -111,6 +119,56 @@ export interface HeartbeatResponse extends Envelope {
   readonly readRound: number;
 }
 
+/** "Your next entry is compacted away here: there is a snapshot." The follower's driver fetches it in chunks. */
+export interface SnapshotOffer extends Envelope {
+  readonly type: 'snapshotOffer';
+  readonly snapshotIndex: LogIndex;
+  readonly snapshotTerm: Term;
+}
+/** From driver to driver: the core only carries it. One is outstanding at a time, so heartbeats never wait (P24). */
+export interface SnapshotChunkRequest extends Envelope {
+  readonly type: 'snapshotChunkRequest';
+  readonly snapshotIndex: LogIndex;
+  readonly snapshotTerm: Term;
+  /** Counts from 0. */
+  readonly chunk: number;
+}
+/** From driver to driver: the core only carries it. */
+export interface SnapshotChunk extends Envelope {
+  readonly type: 'snapshotChunk';
+  readonly snapshotIndex: LogIndex;
+  readonly snapshotTerm: Term;
+  /** Counts from 0, below `chunkCount`. */
+  readonly chunk: number;
+  readonly chunkCount: number;
+  /** crc32 of the whole payload, unsigned. */
+  readonly digest: number;
+  readonly data: Uint8Array;
+}
+/** "Campaign at once": from a leader that hands its leadership over. */
+export interface TimeoutNow extends Envelope {
+  readonly type: 'timeoutNow';
+}
+/** A follower asks for a commit index that a quorum round confirms, begun after this arrived. */
+export interface ReadIndexRequest extends Envelope {
+  readonly type: 'readIndexRequest';
+  /** The follower's own counter: an answer speaks only of the reads that waited when this number was sent. */
+  readonly readId: number;
+}
+export interface ReadIndexResponse extends Envelope {
+  readonly type: 'readIndexResponse';
+  readonly readId: number;
+  readonly index: LogIndex;
+}
+/** From driver to driver, to find members whose states differ: the core only carries it. */
+export interface StateHashReport extends Envelope {
+  readonly type: 'stateHashReport';
+  readonly index: LogIndex;
+  readonly revision: number;
+  /** 32 hexadecimal digits, lower case. */
+  readonly stateHash: string;
+}
+
 export type Message =
   | PreVoteRequest
   | PreVoteResponse
@@ -119,7 +177,14 @@ export type Message =
   | AppendRequest
   | AppendResponse
   | HeartbeatRequest
-  | HeartbeatResponse;
+  | HeartbeatResponse
+  | SnapshotOffer
+  | SnapshotChunkRequest
+  | SnapshotChunk
+  | TimeoutNow
+  | ReadIndexRequest
+  | ReadIndexResponse
+  | StateHashReport;
 
 export type Role = 'follower' | 'preCandidate' | 'candidate' | 'leader';
 
@@ -129,9 +194,15 @@ export interface ConfirmedRead {
   readonly index: LogIndex;
 }
 
+/** A leader has a snapshot that this member needs, because the entries before it are gone there. */
+export interface SnapshotOffered {
+  readonly from: MemberId;
+  readonly point: SnapshotPoint;
+}
+
 /**
  * What one turn of the state machine asks of its driver. The driver must
- * (1) hand `hardState` and `entries` to storage, in the order of the Readys;
+ * (1) hand `reset`, then `hardState` and `entries` to storage, in the order of the Readys;
  * (2) send `messages` whenever it likes;
  * (3) send `messagesAfterSync` only when (1) is durable, then call `persisted(number)`;
  * (4) apply `committed` in order. They are already durable here (P40).
@@ -140,9 +211,14 @@ export interface Ready {
   /** Counts up from 1. */
   readonly number: number;
   readonly hardState: HardState | null;
+  /**
+   * Not null: the whole log is dropped and begins behind this point, before `entries` are appended. An installed snapshot (durable already)
+   * stands for everything up to it.
+   */
+  readonly reset: SnapshotPoint | null;
   /** Entries to append. If `entries[0].index` is not after the end of the log, it and all after it are replaced. */
   readonly entries: readonly LogEntry[];
-  /** True when the term, the vote or entries changed: an fsync is owed before `persisted`. */
+  /** True when the term, the vote, entries or the log's begin by `reset` changed: an fsync is owed before `persisted`. */
   readonly mustSync: boolean;
   readonly messages: readonly Message[];
   readonly messagesAfterSync: readonly Message[];
@@ -150,4 +226,6 @@ export interface Ready {
   readonly readsConfirmed: readonly ConfirmedRead[];
   /** Reads that lost their leader: surely not answered, may be tried elsewhere. */
   readonly readsRejected: readonly number[];
+  /** A snapshot to fetch. Offers are repeated: the driver knows whether it is fetching already. */
+  readonly snapshotOffered: SnapshotOffered | null;
 }

@@ -1,8 +1,15 @@
 import assert from 'node:assert/strict';
 import { failure, type MemberStatus, type PeerState, type StoreFailure } from '@quorate/api';
-import { encodeCommand, type ApplyResult, type Command, type StateMachine } from '@quorate/kv';
+import {
+  encodeCommand,
+  type ApplyResult,
+  type Command,
+  type StateMachine,
+  type StateMachineOptions,
+} from '@quorate/kv';
 import {
   Raft,
+  logIndex,
   quorumSize,
   type LogEntry,
   type LogIndex,
@@ -13,7 +20,12 @@ import {
   type Ready,
   type Term,
 } from '@quorate/raft';
-import type { Wal, WalRecovered } from '@quorate/wal';
+import type { SnapshotFiles, Wal, WalRecovered } from '@quorate/wal';
+import { TICK_MS } from './elapsed-ticks.js';
+import { restoreState } from './restore-state.js';
+import { Snapshots, type SnapshotPolicy, type TakenSnapshot } from './snapshots.js';
+import { HASH_EVERY_ENTRIES, StateHashes, type Divergence } from './state-hashes.js';
+import { Transfers } from './transfers.js';
 
 export interface ReplicaConfig {
   readonly self: MemberId;
@@ -28,6 +40,12 @@ export interface ReplicaConfig {
   readonly waitingMax?: number;
   /** Windows and bounds of the core, where they are not to be its own defaults. */
   readonly raft?: Partial<RaftLimits>;
+  /** Most of them must be the same on all members. */
+  readonly stateMachine?: StateMachineOptions;
+  /** When a snapshot is due; `SNAPSHOT_POLICY` where nothing is said. */
+  readonly snapshots?: Partial<SnapshotPolicy>;
+  /** State hashes are compared at each multiple of this index; all members must say the same. `HASH_EVERY_ENTRIES` unless told otherwise. */
+  readonly hashEveryEntries?: number;
 }
 
 /** What waits in a member, for metrics and for checkers. */
@@ -40,7 +58,16 @@ export interface ReplicaLoad {
   readonly readsToApply: number;
   /** Readys that are not durable yet. */
   readonly readys: number;
+  /** Proposals that wait for the end of a transfer: at most `waitingMax`. */
+  readonly held: number;
   readonly raft: RaftLoad;
+}
+
+/** What `openWal` found on the disk. */
+export interface ReplicaStorage {
+  readonly wal: Wal;
+  readonly recovered: WalRecovered;
+  readonly snapshots: SnapshotFiles;
 }
 
 /** What a replica needs of the world. The store gives it sockets and clocks, the simulator its own. */
@@ -64,6 +91,10 @@ export interface ReplicaObserver {
   roleChanged?(status: MemberStatus): void;
   /** Called after entries were applied. */
   applied?(appliedIndex: number): void;
+  /** The state is another one now, taken from a snapshot of the leader. */
+  installed?(appliedIndex: number): void;
+  /** This member's state is not what the majority's is: it has stopped serving. */
+  diverged?(divergence: Divergence): void;
 }
 
 interface WaitingProposal {
@@ -96,8 +127,13 @@ const READYS_WAITING_MAX = 256;
  */
 export class Replica {
   readonly config: ReplicaConfig;
-  readonly machine: StateMachine;
   readonly raft: Raft;
+  #machine: StateMachine;
+  readonly #snapshots: Snapshots;
+  readonly #transfers: Transfers;
+  readonly #stateHashes: StateHashes;
+  readonly #hashEveryEntries: number;
+  #divergence: Divergence | null = null;
   readonly #environment: ReplicaEnvironment;
   readonly #wal: Wal;
   readonly #observer: ReplicaObserver;
@@ -121,24 +157,29 @@ export class Replica {
   #catchUpIndex: LogIndex | null = null;
   #caughtUp = false;
 
+  /**
+   * Rebuilds the state: from the newest snapshot now, from the log behind it once a leader says what is committed. Throws WalDamagedError
+   * or DecodeError for a snapshot that is not whole.
+   */
   constructor(
     config: ReplicaConfig,
     environment: ReplicaEnvironment,
-    wal: Wal,
-    recovered: WalRecovered,
-    machine: StateMachine,
+    storage: ReplicaStorage,
     observer: ReplicaObserver = {},
   ) {
+    const { wal, recovered, snapshots } = storage;
     assert.equal(recovered.identity.clusterId, config.clusterId);
     assert.equal(recovered.identity.memberId, config.self);
-    assert.equal(machine.appliedIndex, 0, 'the state is rebuilt from the log');
     this.config = config;
     this.#environment = environment;
     this.#wal = wal;
-    this.machine = machine;
+    this.#machine = restoreState(snapshots, recovered.snapshot, config.stateMachine ?? {});
+    // P31: the applied index is a part of the state, so of its snapshot; the rest comes from the log.
+    assert.equal(this.#machine.appliedIndex, recovered.snapshot?.index ?? 0);
     this.#observer = observer;
     this.#waitingMax = config.waitingMax ?? WAITING_MAX;
     this.#electionTimeoutTicks = config.electionTimeoutTicks ?? 10;
+    this.#hashEveryEntries = config.hashEveryEntries ?? HASH_EVERY_ENTRIES;
     this.raft = new Raft(
       {
         self: config.self,
@@ -150,20 +191,42 @@ export class Replica {
       },
       recovered,
     );
+    this.#snapshots = new Snapshots(
+      {
+        raft: this.raft,
+        wal,
+        files: snapshots,
+        peers: config.members.filter((member) => member !== config.self),
+        machine: () => this.#machine,
+        stateMachine: config.stateMachine ?? {},
+        send: (message) => environment.send(message),
+        defer: (task) => environment.defer(() => this.#running(task)),
+        installed: (installed) => this.#installed(installed),
+        fatal: (error) => this.#fatal(error),
+      },
+      config.snapshots,
+    );
+    this.#transfers = new Transfers(this.raft, () => environment.monotonicMs());
+    this.#stateHashes = new StateHashes(config.self, config.members.length);
     this.#observedTerm = this.raft.term;
     this.#observedRole = this.raft.role;
     if (config.members.length === 1) this.raft.campaign(); // nobody else could
     this.#deferFlush();
   }
 
+  /** The replicated state. Another object after a snapshot of the leader was installed: never to be kept. */
+  get machine(): StateMachine {
+    return this.#machine;
+  }
+
   /** To be called every 100 ms. */
   tick(): void {
     if (this.#stopped) return;
     this.#ticks += 1;
-    const oldest = this.#written[0];
-    this.raft.storageStalled =
-      oldest !== undefined && this.#ticks - oldest.tick >= this.#electionTimeoutTicks;
+    // Who must not be asked for the state must not lead either: the others are right, and one of them does.
+    this.raft.storageStalled = this.diskStalled || this.#divergence !== null;
     this.raft.tick();
+    this.#snapshots.tick();
     this.#expire();
     this.#deferFlush();
   }
@@ -172,6 +235,11 @@ export class Replica {
   receive(message: Message): void {
     if (this.#stopped) return;
     this.raft.step(message);
+    // What only concerns the drivers of two members; that the sender is alive is all the core takes from it.
+    if (message.type === 'snapshotChunk' || message.type === 'snapshotChunkRequest')
+      this.#receiveSnapshotLane(message);
+    if (message.type === 'stateHashReport')
+      this.#compareHash(message.from, message.index, message.revision, message.stateHash);
     if (
       this.#catchUpIndex === null &&
       message.type === 'heartbeatRequest' &&
@@ -208,7 +276,7 @@ export class Replica {
     deadlineMs: number,
     callback: (outcome: ApplyResult | StoreFailure) => void,
   ): void {
-    const refusal = this.#refusal();
+    const refusal = this.#refusal() ?? this.#notLeading();
     if (refusal !== null) return callback(refusal);
     if (this.#proposals.size >= this.#waitingMax) return callback(overloaded());
     const payload = encodeCommand({
@@ -218,6 +286,7 @@ export class Replica {
     const result = this.raft.propose(payload);
     if (result.type === 'notLeader') return callback(this.#notLeader());
     if (result.type === 'overloaded') return callback(overloaded());
+    if (result.type === 'transferring') return this.#hold(command, deadlineMs, callback);
     this.#proposals.set(result.index, {
       term: result.term,
       expiresMs: this.#environment.monotonicMs() + deadlineMs,
@@ -227,8 +296,103 @@ export class Replica {
   }
 
   /**
+   * P29: leadership is on its way to another member, and nothing is proposed meanwhile. Its end is a matter of milliseconds: then the
+   * caller is told the new leader, or, when the transfer failed, this member proposes after all.
+   */
+  #hold(
+    command: Omit<Command, 'timeMs'>,
+    deadlineMs: number,
+    callback: (outcome: ApplyResult | StoreFailure) => void,
+  ): void {
+    if (this.#transfers.held >= this.#waitingMax) return callback(overloaded());
+    const startedMs = this.#environment.monotonicMs();
+    // mark: a proposal waits for the end of a transfer
+    this.#transfers.hold(startedMs + deadlineMs, (outcome) => {
+      if (outcome === 'ended') {
+        const leftMs = startedMs + deadlineMs - this.#environment.monotonicMs();
+        return this.propose(command, leftMs, callback);
+      }
+      callback(
+        outcome === 'stopped'
+          ? failure('NOT_LEADER', 'This member is stopping.', { leader: this.raft.leader })
+          : failure('TIMED_OUT', 'The leadership was being handed over; nothing was proposed.'),
+      );
+    });
+  }
+
+  /**
+   * Hands leadership to a follower: to `to`, or to the one that is nearest. Calls back with null once this member follows another
+   * leader (or `to` led already), or with why not. Nothing is lost meanwhile: proposals wait.
+   */
+  transfer(
+    to: MemberId | null,
+    deadlineMs: number,
+    callback: (outcome: { readonly moved: boolean } | StoreFailure) => void,
+  ): void {
+    const refusal = this.#refusal() ?? this.#notLeading();
+    if (refusal !== null) return callback(refusal);
+    if (to === this.config.self) return callback({ moved: false });
+    const target = to ?? this.raft.bestTransferTarget();
+    if (target === null)
+      return callback(failure('TRANSFER_FAILED', 'No other member was heard from of late.'));
+    const started = this.raft.transfer(target);
+    if (started !== 'started')
+      return callback(failure('INVALID_REQUEST', `There is no member ${target}.`, { field: 'to' }));
+    this.#transfers.expectLeader(target, this.#environment.monotonicMs() + deadlineMs, (moved) =>
+      callback(
+        moved
+          ? { moved: true }
+          : failure('TRANSFER_FAILED', `Member ${target} did not become leader in time.`, {
+              leader: this.raft.leader,
+            }),
+      ),
+    );
+    this.#deferFlush();
+  }
+
+  /** Before it stops, a leader hands over to whoever is nearest; `done` is called when that is over, one way or the other. */
+  handOver(deadlineMs: number, done: () => void): void {
+    if (this.#stopped || this.raft.role !== 'leader') return done();
+    this.transfer(null, deadlineMs, () => done());
+  }
+
+  /** Takes a snapshot of all that is applied now, unless there is one. Calls back when it is durable. */
+  takeSnapshot(deadlineMs: number, callback: (outcome: TakenSnapshot | StoreFailure) => void): void {
+    if (this.#stopped) return callback(failure('TIMED_OUT', 'This member is stopping.'));
+    const { divergedFailure } = this;
+    if (divergedFailure !== null) return callback(divergedFailure);
+    if (this.machine.appliedIndex === 0)
+      return callback(failure('NOT_CAUGHT_UP', 'Nothing has been applied here yet.'));
+    const started = this.#snapshots.take(Math.ceil(deadlineMs / TICK_MS), (snapshot) =>
+      callback(snapshot ?? failure('TIMED_OUT', 'No snapshot was finished in time.')),
+    );
+    if (started === 'overloaded') callback(overloaded());
+  }
+
+  /** A chunk of a durable snapshot of this member; null when it is not held any more. */
+  snapshotChunk(index: number, chunk: number): ReturnType<Snapshots['chunk']> {
+    return this.#divergence === null ? this.#snapshots.chunk(logIndex(index), chunk) : null;
+  }
+
+  /** Has storage made no progress for an election timeout? Then this member does not lead (P22). */
+  get diskStalled(): boolean {
+    const oldest = this.#written[0];
+    return oldest !== undefined && this.#ticks - oldest.tick >= this.#electionTimeoutTicks;
+  }
+
+  /** Not null: this member's state is not the majority's, and nothing is answered from it. */
+  get divergedFailure(): StoreFailure | null {
+    if (this.#divergence === null) return null;
+    const { index, revision } = this.#divergence;
+    return failure(
+      'DIVERGED',
+      `The state of member ${this.config.self} differs from the majority's at log index ${index}, revision ${revision}. It has stopped serving.`,
+    );
+  }
+
+  /**
    * Calls back with null when the state machine is at least as new as any write acknowledged before this call, proven by
-   * a quorum round that began after it; or with why that could not be had (effect none).
+   * a quorum round that began after it; or with why that could not be had (effect none). A follower asks its leader for the round.
    */
   readBarrier(deadlineMs: number, callback: (failure: StoreFailure | null) => void): void {
     const refusal = this.#refusal();
@@ -265,6 +429,7 @@ export class Replica {
       reads: this.#reads.size,
       readsToApply: this.#readsToApply.length,
       readys: this.#written.length,
+      held: this.#transfers.held,
       raft: this.raft.load,
     };
   }
@@ -285,6 +450,11 @@ export class Replica {
       revision: machine.head,
       stateHash: machine.stateHash(),
       entries: machine.entryCount,
+      firstIndex: raft.firstIndex,
+      snapshotIndex: raft.snapshotPoint?.index ?? 0,
+      logBytes: this.#wal.stats.logBytes,
+      diskStalled: this.diskStalled,
+      diverged: this.#divergence !== null,
       peers: this.#environment.peers(),
     };
   }
@@ -293,6 +463,8 @@ export class Replica {
   stop(): void {
     if (this.#stopped) return;
     this.#stopped = true;
+    this.#snapshots.stop();
+    this.#transfers.stop();
     this.#failProposals();
     for (const read of this.#takeReads()) read.callback(failure('NOT_LEADER', 'This member is stopping.'));
   }
@@ -315,6 +487,7 @@ export class Replica {
     if (ready !== null) this.#handle(ready);
     this.#noteCaughtUp();
     this.#observe();
+    this.#transfers.look();
     if (this.raft.hasReady()) this.#deferFlush();
   }
 
@@ -324,13 +497,14 @@ export class Replica {
    */
   #handle(ready: Ready): void {
     const written: WrittenReady = { ready, tick: this.#ticks, durable: false };
-    const owesDisk = ready.entries.length > 0 || ready.hardState !== null;
+    const owesDisk = ready.entries.length > 0 || ready.hardState !== null || ready.reset !== null;
     // A disk that hangs for hours must not make a list of the answers that it holds up.
     const held = this.#written.length;
     const isSpare = held > 0 && (ready.messagesAfterSync.length === 0 || held >= READYS_WAITING_MAX);
     if (owesDisk || !isSpare) this.#written.push(written);
     if (owesDisk) {
-      const batch = { hardState: ready.hardState, entries: ready.entries, sync: ready.mustSync };
+      const { reset, hardState, entries } = ready;
+      const batch = { reset, hardState, entries, sync: ready.mustSync };
       this.#wal.append(batch, (error) => this.#onWritten(written, error));
     } else {
       written.durable = true;
@@ -340,6 +514,8 @@ export class Replica {
     this.#releaseDurable();
     this.#apply(ready.committed);
     this.#answerReads(ready);
+    if (ready.snapshotOffered !== null)
+      this.#snapshots.offered(ready.snapshotOffered.from, ready.snapshotOffered.point);
   }
 
   #onWritten(written: WrittenReady, error: Error | null): void {
@@ -347,13 +523,21 @@ export class Replica {
     if (error !== null) {
       // P20: after a failed write or fsync nothing is known of the disk; going on would be a guess.
       // mark: a member ends because its storage failed
-      this.#stopped = true;
-      this.#environment.fatal(error);
-      return;
+      return this.#fatal(error);
     }
     written.durable = true;
     this.#releaseDurable();
     this.#deferFlush();
+  }
+
+  #fatal(error: Error): void {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    this.#environment.fatal(error);
+  }
+
+  #running(task: () => void): void {
+    if (!this.#stopped) task();
   }
 
   /** In order: a Ready counts as durable only when all before it are. */
@@ -368,9 +552,12 @@ export class Replica {
 
   /** W6: committed and durable here, so apply; then answer whoever proposed it here. */
   #apply(entries: readonly LogEntry[]): void {
+    let bytes = 0;
     for (const entry of entries) {
+      bytes += entry.payload.length;
       const result = entry.kind === 'noop' ? null : this.machine.apply(entry.index, entry.payload);
       if (result === null) this.machine.applyNoop(entry.index);
+      if (entry.index % this.#hashEveryEntries === 0) this.#reportHash(entry.index);
       const waiting = this.#proposals.get(entry.index);
       if (waiting === undefined) continue;
       this.#proposals.delete(entry.index);
@@ -378,7 +565,59 @@ export class Replica {
       // Another leader's entry took the index: ours can never commit. Surely not done.
       else waiting.callback(this.#notLeader());
     }
-    if (entries.length > 0) this.#observer.applied?.(this.machine.appliedIndex);
+    if (entries.length === 0) return;
+    this.#observer.applied?.(this.machine.appliedIndex);
+    if (this.#divergence === null) this.#snapshots.applied(bytes);
+  }
+
+  /** The core has taken the snapshot: what it stands for is applied, and the next entry is the one behind it. */
+  #installed(machine: StateMachine): void {
+    assert.equal(machine.appliedIndex, this.raft.appliedIndex, 'the snapshot is where the core goes on');
+    this.#machine = machine;
+    this.#observer.installed?.(machine.appliedIndex);
+    this.#deferFlush();
+  }
+
+  /** A state that differs from the majority's goes nowhere. */
+  #receiveSnapshotLane(message: Message): void {
+    if (this.#divergence === null) this.#snapshots.receive(message);
+  }
+
+  // --- comparing states ------------------------------------------------------------------------------------------------
+
+  #reportHash(index: LogIndex): void {
+    const { head } = this.machine;
+    const stateHash = this.machine.stateHash();
+    for (const to of this.config.members) {
+      if (to === this.config.self) continue;
+      const { self: from } = this.config;
+      this.#environment.send({
+        type: 'stateHashReport',
+        from,
+        to,
+        term: this.raft.term,
+        index,
+        revision: head,
+        stateHash,
+      });
+    }
+    this.#compareHash(this.config.self, index, head, stateHash);
+  }
+
+  /** Equal logs give equal states. Whoever is alone with another one stops serving, and does not lead. */
+  #compareHash(member: MemberId, index: number, revision: number, stateHash: string): void {
+    if (this.#divergence !== null) return;
+    this.#divergence = this.#stateHashes.take(member, index, revision, stateHash);
+    if (this.#divergence === null) return;
+    this.raft.storageStalled = true;
+    // What waits would be answered from the wrong state. A write may be committed all the same.
+    const { divergedFailure } = this;
+    for (const read of this.#takeReads()) if (divergedFailure !== null) read.callback(divergedFailure);
+    for (const [index, { callback }] of this.#proposals) {
+      this.#proposals.delete(index);
+      callback(failure('OUTCOME_UNKNOWN', 'This member found its state to differ from the majority.'));
+    }
+    this.#observer.diverged?.(this.#divergence);
   }
 
   #answerReads(ready: Ready): void {
@@ -386,7 +625,10 @@ export class Replica {
       const read = this.#takeRead(id);
       read?.callback(this.#refusal() ?? this.#notLeader());
     }
-    for (const read of ready.readsConfirmed) this.#readsToApply.push({ index: read.index, id: read.id });
+    for (const { index, id } of ready.readsConfirmed) {
+      // Whoever gave up meanwhile is told already; a follower far behind would collect them.
+      if (this.#reads.has(id)) this.#readsToApply.push({ index, id });
+    }
     let answered = 0;
     for (const { index, id } of this.#readsToApply) {
       if (index > this.machine.appliedIndex) break;
@@ -434,6 +676,7 @@ export class Replica {
 
   #expire(): void {
     const now = this.#environment.monotonicMs();
+    this.#transfers.look();
     for (const [index, { expiresMs, callback }] of this.#proposals) {
       if (expiresMs > now) continue;
       // mark: a proposal is not confirmed in time
@@ -455,7 +698,12 @@ export class Replica {
   /** Why nothing new can be accepted here, or null. Whatever it says, nothing was proposed. */
   #refusal(): StoreFailure | null {
     if (this.#stopped) return failure('NOT_LEADER', 'This member is stopping.', { leader: null });
-    if (this.#withoutQuorum()) return this.#noQuorum();
+    if (this.#divergence !== null) return this.divergedFailure;
+    return this.#withoutQuorum() ? this.#noQuorum() : null;
+  }
+
+  /** What only a leader can do. */
+  #notLeading(): StoreFailure | null {
     return this.raft.role === 'leader' ? null : this.#notLeader();
   }
 

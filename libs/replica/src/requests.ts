@@ -21,7 +21,9 @@ import {
   type Operation,
   type StateMachine,
 } from '@quorate/kv';
+import { memberId } from '@quorate/raft';
 import type { Replica } from './replica.js';
+import type { TakenSnapshot } from './snapshots.js';
 
 /** The decisions that the store's wiring hands in: who may, and what a policy says. All are synchronous and pure. */
 export interface RequestPolicies {
@@ -84,7 +86,54 @@ export class RequestHandler {
         return respond(this.#published(request));
       case 'feedSubscribe':
         return respond({ type: 'subscribed' });
+      case 'transfer':
+      case 'snapshot':
+      case 'backup':
+        return this.#operate(request, deadlineMs, respond);
     }
+  }
+
+  /** What operators ask for. */
+  #operate(
+    request: StoreRequest & { type: 'transfer' | 'snapshot' | 'backup' },
+    deadlineMs: number,
+    respond: (response: StoreResponse) => void,
+  ): void {
+    const caller = this.#policies.authorize(request.token, 'cluster:admin');
+    if ('type' in caller) return respond(caller);
+    const replica = this.#replica;
+    switch (request.type) {
+      case 'transfer':
+        return replica.transfer(request.to === null ? null : memberId(request.to), deadlineMs, (outcome) =>
+          respond(
+            'moved' in outcome
+              ? { type: 'transferred', leader: replica.raft.leader ?? 0, moved: outcome.moved }
+              : outcome,
+          ),
+        );
+      case 'snapshot':
+        return replica.takeSnapshot(deadlineMs, (outcome) =>
+          respond('info' in outcome ? snapshotTaken(outcome) : outcome),
+        );
+      case 'backup':
+        if (request.index !== null) return respond(this.#backupChunk(request.index, request.chunk));
+        // Everything acknowledged before this request is in the backup: the barrier proves it, the snapshot is taken behind it.
+        return replica.readBarrier(deadlineMs, (refusal) => {
+          if (refusal !== null) return respond(refusal);
+          replica.takeSnapshot(deadlineMs, (outcome) =>
+            respond('info' in outcome ? this.#backupChunk(outcome.info.index, 0) : outcome),
+          );
+        });
+    }
+  }
+
+  #backupChunk(index: number, chunk: number): StoreResponse {
+    const found = this.#replica.snapshotChunk(index, chunk);
+    if (found === null) return failure('SNAPSHOT_GONE');
+    const { clusterId, epoch } = this.#replica.config;
+    const { info, revision, data } = found;
+    const { term, chunkCount, digest } = info;
+    return { type: 'backupChunk', clusterId, epoch, index, term, revision, chunk, chunkCount, digest, data };
   }
 
   #write(
@@ -173,7 +222,8 @@ export class RequestHandler {
 
   #published(request: StoreRequest & { type: 'changes' | 'resync' | 'fill' | 'feedKey' }): StoreResponse {
     if (request.type === 'feedKey') return { type: 'feedKey', key: this.#policies.feedKey };
-    const { machine, config, caughtUp } = this.#replica;
+    const { machine, config, caughtUp, divergedFailure } = this.#replica;
+    if (divergedFailure !== null) return divergedFailure;
     const { epoch } = config;
     const notCaughtUp = failure('NOT_CAUGHT_UP', undefined, { head: machine.head });
     if (!caughtUp) return notCaughtUp;
@@ -259,6 +309,11 @@ function written(outcome: ApplyResult | StoreFailure): StoreResponse {
     return { type: 'written', revision, created, version, createRevision, head };
   }
   return outcome.type === 'registered' ? failure('INTERNAL') : applyFailure(outcome);
+}
+
+function snapshotTaken({ info, revision, taken }: TakenSnapshot): StoreResponse {
+  const { index, payloadBytes } = info;
+  return { type: 'snapshotTaken', index, revision, payloadBytes, taken };
 }
 
 const APPLY_ERRORS: Record<ApplyErrorCode, ErrorCode> = {

@@ -3,18 +3,18 @@ import { searchCrashPoints } from './crash-points.testing.js';
 import { searchDiskFaults } from './disk-faults.testing.js';
 
 describe('every disk operation of scripted workloads', () => {
-  it('P12, P17, P19, P20: power loss before each one, with every outcome for what was not synced: recovers, and loses nothing', () => {
+  it('P9, P10, P12, P17, P19, P20: power loss before each one, with every outcome for what was not synced: recovers, and loses nothing', () => {
     const { violation, crashPoints, outcomes } = searchCrashPoints();
     expect(violation).toBeNull();
     // The search is deterministic: less than this means that it no longer looks where it did.
-    expect(crashPoints).toBeGreaterThan(750);
-    expect(outcomes).toBeGreaterThan(45_000);
+    expect(crashPoints).toBeGreaterThan(1_600);
+    expect(outcomes).toBeGreaterThan(100_000);
   }, 120_000);
 
   it('P20, P22: each error of the disk at each one, then death of the process or power loss: loses nothing that was reported', () => {
     const { violation, crashPoints, outcomes } = searchDiskFaults();
     expect(violation).toBeNull();
-    expect(crashPoints).toBeGreaterThan(1_500);
-    expect(outcomes).toBeGreaterThan(60_000);
+    expect(crashPoints).toBeGreaterThan(3_000);
+    expect(outcomes).toBeGreaterThan(135_000);
   }, 120_000);
 });

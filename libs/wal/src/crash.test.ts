@@ -184,6 +184,7 @@ describe('power loss at every I/O call', () => {
             get size() {
               return file.size;
             },
+            read: (position, length) => file.read(position, length),
             write: (chunks, position) => file.write(chunks, position),
             sync: (callback) => callback(null),
             syncNow: () => file.syncNow(),

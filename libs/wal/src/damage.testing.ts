@@ -1,10 +1,11 @@
 import { complainIf, find, NOT_FORMATTED, Player, STILL, Violation } from './crash-points.testing.js';
 import type { SearchResult } from './crash-points.testing.js';
 import { decodeRecord } from './record.js';
-import { decodeHeader, SEGMENT_HEADER_BYTES, segmentName } from './segment.js';
+import { decodeHeader, SEGMENT_HEADER_BYTES, SEGMENT_START_BYTES, segmentName } from './segment.js';
 import { SimulatedDisk } from './simulated-disk.js';
 import { DIRECTORY } from './simulated-machine.testing.js';
 import { damageWorkload } from './workloads.testing.js';
+import type { DamageEnd } from './workloads.testing.js';
 
 /** What a search over damaged disks found. `shortened`: losses that no single member can see, all of them of the kinds that are known. */
 export interface DamageResult extends SearchResult {
@@ -19,7 +20,7 @@ export interface PlacedRecord {
   readonly start: number;
   readonly end: number;
   readonly bytes: Uint8Array;
-  /** So many records, marks not counted, come before its end. */
+  /** So many records, marks and the starts of segments not counted, come before its end. */
   readonly ordinal: number;
 }
 
@@ -32,17 +33,21 @@ export function readFiles(disk: SimulatedDisk): Map<string, Uint8Array> {
   return new Map(paths.sort().map((path) => [path, disk.readFile(path)]));
 }
 
-/** The valid records of a log, segment by segment, each up to the first bad one. */
-export function recordsOf(files: Files): PlacedRecord[] {
+function segmentsIn(files: Files): [string, Uint8Array][] {
+  return [...files].filter(([path]) => path.endsWith('.wal'));
+}
+
+/** The valid records of a log, segment by segment, each up to the first bad one. `before`: so many were in segments that are gone. */
+export function recordsOf(files: Files, before = 0): PlacedRecord[] {
   const records: PlacedRecord[] = [];
-  let ordinal = 0;
-  for (const [path, content] of files) {
+  let ordinal = before;
+  for (const [path, content] of segmentsIn(files)) {
     const bytes = Buffer.from(content);
     const { checksum } = decodeHeader(bytes, path.slice(DIRECTORY.length + 1));
     for (let start = SEGMENT_HEADER_BYTES; ;) {
       const decoded = decodeRecord(bytes, checksum, start);
       if (decoded === null) break;
-      if (decoded.record.type !== 'syncMark') ordinal += 1;
+      if (decoded.record.type !== 'syncMark' && start >= SEGMENT_START_BYTES) ordinal += 1;
       records.push({ path, start, end: decoded.end, bytes: bytes.subarray(start, decoded.end), ordinal });
       start = decoded.end;
     }
@@ -55,15 +60,15 @@ export function recordsOf(files: Files): PlacedRecord[] {
  * was written when it was known durable. True also if there is no bad record.
  */
 export function isDetectable(files: Files): boolean {
-  const [path, content] = [...files].at(-1) ?? ['', new Uint8Array()];
-  const before = new Map([...files].slice(0, -1));
+  const [path, content] = segmentsIn(files).at(-1) ?? ['', new Uint8Array()];
+  const before = new Map(segmentsIn(files).slice(0, -1));
   const isBad = (bytes: Uint8Array, end: number): boolean => end < bytes.length;
   const endOf = (records: readonly PlacedRecord[], of: string): number =>
     records.findLast((record) => record.path === of)?.end ?? SEGMENT_HEADER_BYTES;
   const earlier = recordsOf(before);
   if ([...before].some(([name, bytes]) => isBad(bytes, endOf(earlier, name)))) return true;
   const bad = endOf(recordsOf(new Map([[path, content]])), path);
-  if (!isBad(content, bad)) return true;
+  if (!isBad(content, bad) || bad < SEGMENT_START_BYTES) return true;
   const bytes = Buffer.from(content);
   const { checksum } = decodeHeader(bytes, path.slice(DIRECTORY.length + 1));
   for (let offset = bad + 8; offset < bytes.length; offset += 8) {
@@ -78,17 +83,26 @@ class DamageSearch {
   shortened = 0;
   readonly #player: Player;
   readonly #files: Map<string, Uint8Array>;
+  /** Of the segments, in order. */
   readonly #paths: readonly string[];
+  readonly #snapshots: readonly string[];
+  /** So many records were in segments that are compacted away. */
+  readonly #recordsBefore: number;
   readonly #records: readonly PlacedRecord[];
 
-  constructor(end: 'closed' | 'idle' | 'just rotated') {
+  constructor(end: DamageEnd) {
     this.#player = new Player(damageWorkload(end));
     this.#player.run();
     this.#files = readFiles(this.#player.disk);
-    this.#paths = [...this.#files.keys()];
-    this.#records = recordsOf(this.#files);
-    const isWhole = this.#player.floor === this.#player.keys.length - 1;
-    if (!isWhole || this.#paths.length < 4) throw new Violation('the log to damage is not as intended');
+    this.#paths = segmentsIn(this.#files).map(([path]) => path);
+    this.#snapshots = [...this.#files.keys()].filter((path) => !this.#paths.includes(path));
+    const recordsTotal = this.#player.models.length - 1;
+    this.#recordsBefore = recordsTotal - (recordsOf(this.#files).at(-1)?.ordinal ?? 0);
+    this.#records = recordsOf(this.#files, this.#recordsBefore);
+    const isWhole = this.#player.floor === this.#player.models.length - 1;
+    const isCompacted = this.#snapshots.length > 0 && this.#recordsBefore > 0;
+    if (!isWhole || this.#paths.length < 4 || isCompacted !== end.includes('snapshot'))
+      throw new Violation('the log to damage is not as intended');
   }
 
   /** Every byte of every file, and every bit of it or another one each time. */
@@ -111,13 +125,13 @@ class DamageSearch {
       for (let size = 0; size < bytes.length; size += 1) {
         const what = `${path} cut at ${size}`;
         const isLast = path === this.#paths.at(-1);
-        if (!isLast || size < SEGMENT_HEADER_BYTES) this.#seen(what, path, bytes.slice(0, size));
+        if (!isLast || size < SEGMENT_START_BYTES) this.#seen(what, path, bytes.slice(0, size));
         else {
           const whole = this.#records.filter((record) => record.path !== path || record.end <= size);
           this.#shortened(
             what,
             new Map([...this.#files, [path, bytes.slice(0, size)]]),
-            whole.at(-1)?.ordinal ?? 0,
+            whole.at(-1)?.ordinal ?? this.#recordsBefore,
           );
         }
       }
@@ -144,7 +158,29 @@ class DamageSearch {
           const what = `stray bytes ${number} at byte ${start} of ${path}`;
           const files = new Map([...this.#files, [path, overwritten]]);
           if (isDetectable(files)) this.#refusedOrWhole(what, files);
-          else this.#shortened(what, files, recordsOf(files).at(-1)?.ordinal ?? 0);
+          else this.#shortened(what, files, recordsOf(files, this.#recordsBefore).at(-1)?.ordinal ?? 0);
+        }
+      }
+    }
+  }
+
+  /** Snapshots that are missing, under another name, longer, or made of one's beginning and another's end. */
+  snapshots(): void {
+    for (const path of this.#snapshots) {
+      const without = new Map(this.#files);
+      without.delete(path);
+      this.#refusedOrWhole(`${path} missing`, without);
+      const mine = this.#bytes(path);
+      for (const length of [1, 8, 512]) {
+        this.#seen(`${length} bytes behind ${path}`, path, Buffer.concat([mine, new Uint8Array(length)]));
+      }
+      for (const other of [...this.#snapshots, `${DIRECTORY}/snapshot-0000000000000099`]) {
+        if (other === path) continue;
+        this.#seen(`${path} as ${other}`, other, mine);
+        const theirs = this.#bytes(other);
+        for (const at of [80, 88, Math.max(88, mine.length - 24)]) {
+          const mixed = Buffer.concat([mine.slice(0, at), theirs.slice(at)]);
+          this.#seen(`${path} with what ${other} has from byte ${at}`, path, mixed);
         }
       }
     }
@@ -159,9 +195,9 @@ class DamageSearch {
       if (!isLast) this.#refusedOrWhole(`${path} missing`, without);
       else {
         const before = this.#records.findLast((record) => record.path !== path);
-        this.#shortened(`${path} missing`, without, before?.ordinal ?? 0);
+        this.#shortened(`${path} missing`, without, before?.ordinal ?? this.#recordsBefore);
       }
-      for (const other of [...this.#paths, segmentPath(this.#paths.length + 1)]) {
+      for (const other of [...this.#paths, segmentPath(90)]) {
         if (other === path) continue;
         const mine = this.#bytes(path);
         const theirs = this.#files.get(other) ?? new Uint8Array();
@@ -188,7 +224,7 @@ class DamageSearch {
   }
 
   #ordinalBefore(path: string): number {
-    return this.#records.findLast((record) => record.path < path)?.ordinal ?? 0;
+    return this.#records.findLast((record) => record.path < path)?.ordinal ?? this.#recordsBefore;
   }
 
   #bytes(path: string): Uint8Array {
@@ -201,7 +237,7 @@ class DamageSearch {
 
   #refusedOrWhole(what: string, files: Files): void {
     const found = this.#find(what, files);
-    const isRight = found === this.#player.keys.at(-1) || found.startsWith('refused');
+    const isRight = found === this.#player.keysLike(found).at(-1) || found.startsWith('refused');
     complainIf(isRight ? null : `${what}: found (${found})`);
   }
 
@@ -209,8 +245,9 @@ class DamageSearch {
   #shortened(what: string, files: Files, ordinal: number): void {
     const found = this.#find(what, files);
     if (found.startsWith('refused')) return;
-    complainIf(found === this.#player.keys[ordinal] ? null : `${what}: found (${found})`);
-    if (found !== this.#player.keys.at(-1)) this.shortened += 1;
+    const keys = this.#player.keysLike(found);
+    complainIf(found === keys[ordinal] ? null : `${what}: found (${found})`);
+    if (found !== keys.at(-1)) this.shortened += 1;
   }
 
   #find(what: string, files: Files): string {
@@ -218,7 +255,7 @@ class DamageSearch {
     const disk = new SimulatedDisk(STILL);
     for (const [path, bytes] of files) disk.plant(path, bytes);
     try {
-      const found = find(disk, this.#player.workload.options);
+      const found = find(disk, this.#player.workload.options, 'snapshots');
       if (found === NOT_FORMATTED) throw new Violation('not formatted');
       return found;
     } catch (error) {
@@ -232,10 +269,11 @@ export function searchDamage(): DamageResult {
   let violation: string | null = null;
   const searches: DamageSearch[] = [];
   try {
-    for (const end of ['closed', 'idle', 'just rotated'] as const) {
+    for (const end of ['closed', 'idle', 'just rotated', 'one snapshot', 'two snapshots'] as const) {
       const search = new DamageSearch(end);
       searches.push(search);
       search.segments();
+      search.snapshots();
       search.truncations();
       search.flips(end === 'closed' ? 'all bits' : 'one bit');
       if (end === 'closed') search.strayBytes();

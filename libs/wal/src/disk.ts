@@ -23,6 +23,8 @@ export interface Disk {
 export interface DiskFile {
   /** The current size in bytes, unsynced writes included. */
   readonly size: number;
+  /** A copy of up to `length` bytes from `position`, unsynced writes included; fewer where the file ends. */
+  read(position: number, length: number): Uint8Array;
   /**
    * Writes into the page cache at `position` (bytes) and returns how many bytes were taken. May be fewer than given: a
    * nearly full disk first takes a part and only the next call throws ENOSPC.

@@ -11,5 +11,8 @@ export type { FolderLock } from './folder-lock.js';
 export { NodeDisk } from './node-disk.js';
 export { formatWal, readIdentity } from './segment.js';
 export type { WalIdentity } from './segment.js';
+export { SnapshotFiles, SnapshotWriter, writeSnapshotNow } from './snapshot-files.js';
+export { SNAPSHOT_CHUNK_BYTES } from './snapshot-layout.js';
+export type { SnapshotInfo } from './snapshot-layout.js';
 export { openWal, Wal } from './wal.js';
 export type { WalBatch, WalOptions, WalRecovered, WalStats } from './wal.js';

@@ -2,12 +2,17 @@ import { spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
+import { logIndex, term } from '@quorate/raft';
+import type { SnapshotPoint } from '@quorate/raft';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { WalLockedError, WalNotEmptyError } from './errors.js';
 import { lockFolder } from './folder-lock.js';
 import { NodeDisk } from './node-disk.js';
 import { formatWal, readIdentity } from './segment.js';
 import { entry, hardState, IDENTITY } from './simulated-machine.testing.js';
+import { SNAPSHOT_CHUNK_BYTES } from './snapshot-layout.js';
+import type { SnapshotInfo } from './snapshot-layout.js';
 import { openWal } from './wal.js';
 import type { Wal, WalBatch } from './wal.js';
 
@@ -57,11 +62,50 @@ describe('NodeDisk', () => {
     expect(readdirSync(folder).length).toBeGreaterThan(3);
   });
 
+  it('P10: snapshots, compaction and a reset on a real folder', async () => {
+    const disk = new NodeDisk();
+    formatWal(disk, home, IDENTITY);
+    const { wal, snapshots } = openWal(disk, home, { segmentBytesMax: 2000 });
+    for (let index = 1; index <= 30; index += 1)
+      await append(wal, { hardState: hardState(1, 3, 0), entries: [entry(index, 1, 'v'.repeat(200))] });
+    const payload = Buffer.alloc(SNAPSHOT_CHUNK_BYTES + 5, 'state');
+    const take = (point: SnapshotPoint): Promise<SnapshotInfo | null> =>
+      new Promise((resolve, reject) => {
+        const writer = snapshots.create(point);
+        writer.append(payload);
+        writer.sync(() => {});
+        writer.finish((error, info) => (error === null ? resolve(info) : reject(error)));
+      });
+    await take({ index: logIndex(25), term: term(1) });
+    const before = wal.stats;
+    wal.compact(logIndex(25));
+    expect(wal.stats.segments).toBeLessThan(before.segments);
+    expect(wal.stats.logBytes).toBeLessThan(before.logBytes);
+    const installed = { index: logIndex(100), term: term(2) };
+    const info = await take(installed);
+    expect(info).toMatchObject({ ...installed, chunkCount: 2, digest: crc32(payload) });
+    await append(wal, {
+      hardState: hardState(2, null, 100),
+      reset: installed,
+      entries: [entry(101, 2, 'behind')],
+    });
+    snapshots.prune([]);
+    expect(await close(wal)).toBeNull();
+    const { wal: reopened, recovered, snapshots: found } = openWal(disk, home);
+    expect(recovered).toMatchObject({ base: installed, snapshot: info, hardState: hardState(2, null, 100) });
+    expect(recovered.entries).toEqual([entry(101, 2, 'behind')]);
+    expect(found.readChunk(logIndex(100), 1)).toHaveLength(5);
+    expect(await close(reopened)).toBeNull();
+  });
+
   it('one write call takes several chunks, at a position', () => {
     const disk = new NodeDisk();
     const file = disk.openFile(join(home, 'f'), { create: true });
     expect(file.write([Buffer.from('abc'), Buffer.from('def')], 2)).toBe(6);
     expect(file.size).toBe(8);
+    expect(Buffer.from(file.read(1, 4)).toString('latin1')).toBe('\0abc');
+    expect(Buffer.from(file.read(6, 100)).toString('latin1')).toBe('ef');
+    expect(file.read(8, 10)).toHaveLength(0);
     file.truncate(4);
     file.syncNow();
     file.close();
@@ -91,6 +135,7 @@ describe('NodeDisk', () => {
           const file = disk.openFile(path, options);
           return {
             size: file.size,
+            read: file.read.bind(file),
             write: full.write.bind(full),
             sync: file.sync.bind(file),
             syncNow: () => file.syncNow(),

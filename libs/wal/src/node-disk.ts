@@ -9,6 +9,7 @@ import {
   mkdirSync,
   openSync,
   readFileSync,
+  readSync,
   readdirSync,
   renameSync,
   rmSync,
@@ -69,6 +70,17 @@ class NodeFile implements DiskFile {
 
   get size(): number {
     return fstatSync(this.descriptor).size;
+  }
+
+  read(position: number, length: number): Uint8Array {
+    const bytes = Buffer.allocUnsafeSlow(length);
+    let done = 0;
+    while (done < length) {
+      const taken = readSync(this.descriptor, bytes, done, length - done, position + done);
+      if (taken === 0) break;
+      done += taken;
+    }
+    return bytes.subarray(0, done);
   }
 
   write(chunks: readonly Uint8Array[], position: number): number {

@@ -1,25 +1,35 @@
 import assert from 'node:assert/strict';
 import { crc32 } from 'node:zlib';
 import { logIndex, memberId, term } from '@quorate/raft';
-import type { HardState, LogEntry } from '@quorate/raft';
+import type { HardState, LogEntry, SnapshotPoint } from '@quorate/raft';
 
 /** The byte layout of one record; FORMAT.md has the table. */
 export const RECORD_HEADER_BYTES = 16;
 const ENTRY_PREFIX_BYTES = 17;
 const HARD_STATE_BYTES = 18;
+const LOG_END_BYTES = 16;
 /** Far above the 1 MiB of a Raft message: a length beyond it is never believed, whatever its checksum says. */
 export const ENTRY_PAYLOAD_BYTES_MAX = 16 * 1024 * 1024;
 
 const TYPE_ENTRY = 1;
 const TYPE_HARD_STATE = 2;
 const TYPE_SYNC_MARK = 3;
+const TYPE_LOG_END = 4;
 const KIND_NOOP = 0;
 const KIND_COMMAND = 1;
 
 export type WalRecord =
   | { readonly type: 'entry'; readonly entry: LogEntry }
   | { readonly type: 'hardState'; readonly hardState: HardState }
-  | { readonly type: 'syncMark' };
+  | { readonly type: 'syncMark' }
+  /** The log ends here: nothing behind the point counts, and what the log goes on with follows it. */
+  | { readonly type: 'logEnd'; readonly point: SnapshotPoint };
+
+/** Where a log goes on: the hard state so far, and the point that the next entry follows. */
+export interface LogStart {
+  readonly hardState: HardState;
+  readonly logEnd: SnapshotPoint;
+}
 
 export interface DecodedRecord {
   readonly record: WalRecord;
@@ -40,6 +50,8 @@ export function entryRecordBytes(entry: LogEntry): number {
 }
 export const HARD_STATE_RECORD_BYTES = aligned(RECORD_HEADER_BYTES + HARD_STATE_BYTES);
 export const SYNC_MARK_RECORD_BYTES = RECORD_HEADER_BYTES;
+/** A hard state and a log end: what `RecordWriter.start` writes. */
+export const START_RECORDS_BYTES = HARD_STATE_RECORD_BYTES + aligned(RECORD_HEADER_BYTES + LOG_END_BYTES);
 
 const seedBytes = Buffer.alloc(8);
 
@@ -90,6 +102,18 @@ export class RecordWriter {
     this.#seal(this.#open(TYPE_SYNC_MARK, 0));
   }
 
+  /**
+   * The pair by which a log, or the rest of one, can be read without what was before: the term first, because a log must never
+   * recover with anything from its future, then where it goes on.
+   */
+  start({ hardState, logEnd }: LogStart): void {
+    this.hardState(hardState);
+    const body = this.#open(TYPE_LOG_END, LOG_END_BYTES);
+    writeUint53(this.bytes, logEnd.index, body);
+    writeUint53(this.bytes, logEnd.term, body + 8);
+    this.#seal(body + LOG_END_BYTES);
+  }
+
   /** All of it; the announced total and what was written must agree. */
   finish(): Buffer {
     assert(this.#used === this.bytes.length, `batch of ${this.bytes.length} bytes filled with ${this.#used}`);
@@ -123,7 +147,7 @@ export function decodeRecord(segment: Buffer, segmentChecksum: number, offset: n
   const syncedOffset = segment.readUInt32LE(offset + 8);
   const type = segment.readUInt32LE(offset + 12);
   // The cheap checks come first: the scan behind a bad record asks this of every eighth byte.
-  if (type < TYPE_ENTRY || type > TYPE_SYNC_MARK || syncedOffset > offset) return null;
+  if (type < TYPE_ENTRY || type > TYPE_LOG_END || syncedOffset > offset) return null;
   if (bodyBytes > ENTRY_PREFIX_BYTES + ENTRY_PAYLOAD_BYTES_MAX) return null;
   const body = offset + RECORD_HEADER_BYTES;
   const end = aligned(body + bodyBytes);
@@ -149,11 +173,16 @@ function decodeBody(body: Buffer, type: number): WalRecord | null {
     };
     return { type: 'hardState', hardState };
   }
-  if (body.length < ENTRY_PREFIX_BYTES) return null;
+  if (body.length < LOG_END_BYTES) return null;
   const indexNumber = readUint53(body, 0);
   const termNumber = readUint53(body, 8);
-  const kind = body[16];
   if (indexNumber === null || termNumber === null) return null;
+  if (type === TYPE_LOG_END) {
+    if (body.length !== LOG_END_BYTES) return null;
+    return { type: 'logEnd', point: { index: logIndex(indexNumber), term: term(termNumber) } };
+  }
+  if (body.length < ENTRY_PREFIX_BYTES) return null;
+  const kind = body[16];
   if (kind !== KIND_NOOP && kind !== KIND_COMMAND) return null;
   const entry: LogEntry = {
     index: logIndex(indexNumber),
@@ -168,13 +197,14 @@ function decodeBody(body: Buffer, type: number): WalRecord | null {
   return { type: 'entry', entry };
 }
 
-function writeUint53(bytes: Buffer, value: number, offset: number): void {
+export function writeUint53(bytes: Buffer, value: number, offset: number): void {
   assert(Number.isSafeInteger(value) && value >= 0, `not an unsigned safe integer: ${value}`);
   bytes.writeUInt32LE(value % 0x1_0000_0000, offset);
   bytes.writeUInt32LE(Math.floor(value / 0x1_0000_0000), offset + 4);
 }
 
-function readUint53(bytes: Buffer, offset: number): number | null {
+/** Null for a number above 2^53 - 1. */
+export function readUint53(bytes: Buffer, offset: number): number | null {
   const high = bytes.readUInt32LE(offset + 4);
   if (high > 0x1f_ffff) return null;
   return high * 0x1_0000_0000 + bytes.readUInt32LE(offset);

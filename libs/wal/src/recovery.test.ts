@@ -1,10 +1,12 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
+import { logIndex, term } from '@quorate/raft';
 import type { LogEntry } from '@quorate/raft';
 import { describe, expect, it } from 'vitest';
 import { WalDamagedError } from './errors.js';
-import { formatWal, readIdentity, SEGMENT_HEADER_BYTES } from './segment.js';
+import { formatWal, readIdentity, SEGMENT_START_BYTES } from './segment.js';
 import { DIRECTORY, entry, hardState, IDENTITY, SimulatedMachine } from './simulated-machine.testing.js';
 import { openWal } from './wal.js';
 import type { WalRecovered } from './wal.js';
@@ -152,7 +154,7 @@ describe('P17: torn tail or damage', () => {
     for (const one of ENTRIES) wal.append({ hardState: null, entries: [one] }, () => {});
     const bytes = machine.disk.readFile(SEGMENT_1);
     const lengths = new Set<number>();
-    for (let offset = SEGMENT_HEADER_BYTES; offset < bytes.length; offset += 1) {
+    for (let offset = SEGMENT_START_BYTES; offset < bytes.length; offset += 1) {
       const flipped = plantAll(new Map([[SEGMENT_1, bytes]]));
       flipped.disk.flipBit(SEGMENT_1, offset, (offset * 5) % 8);
       const outcome = tryOpen(flipped);
@@ -164,7 +166,7 @@ describe('P17: torn tail or damage', () => {
   });
 
   it('P17: a bad or missing part of a segment that is not the last is damage', () => {
-    const files = writeLog({ close: true, segmentBytesMax: 200 });
+    const files = writeLog({ close: true, segmentBytesMax: 272 });
     const paths = [...files.keys()].sort();
     expect(paths.length).toBeGreaterThanOrEqual(3);
     for (const path of paths.slice(0, -1)) {
@@ -220,8 +222,8 @@ describe('P17: torn tail or damage', () => {
         () => random.random() * 256,
       );
       expect(tryOpen(plantAll(new Map([[SEGMENT_1, bytes]])))).toHaveProperty('damaged');
-      // Behind a whole header, noise is a torn tail.
-      const header = segment1(writeLog({ close: true })).slice(0, SEGMENT_HEADER_BYTES);
+      // Behind a whole start, noise is a torn tail.
+      const header = segment1(writeLog({ close: true })).slice(0, SEGMENT_START_BYTES);
       const outcome = tryOpen(plantAll(new Map([[SEGMENT_1, Buffer.concat([header, bytes])]])));
       expect(outcome).toMatchObject({ recovered: { entries: [], tornBytes: bytes.length } });
     }
@@ -250,25 +252,25 @@ describe('P21: a valid record in the wrong place', () => {
       formatWal(machine.disk, DIRECTORY, other.identity);
       if (other.segmentNumber === 2) {
         // Segment 2 in which the first entries stand at the very offsets at which they stand in segment 1.
-        const { wal } = openWal(machine.disk, DIRECTORY, { segmentBytesMax: 65 });
+        const { wal } = openWal(machine.disk, DIRECTORY, { segmentBytesMax: SEGMENT_START_BYTES + 1 });
         wal.append({ hardState: null, entries: [entry(1, 1, 'other')] }, () => {});
         machine.runAll();
         wal.append({ hardState: null, entries: [entry(2, 1, 'other')] }, () => {});
       }
       const header = machine.disk.readFile(`${DIRECTORY}/0000000${other.segmentNumber}.wal`);
-      const mixed = Buffer.concat([header.slice(0, SEGMENT_HEADER_BYTES), bytes.slice(SEGMENT_HEADER_BYTES)]);
+      const mixed = Buffer.concat([header.slice(0, SEGMENT_START_BYTES), bytes.slice(SEGMENT_START_BYTES)]);
       const planted = readAll(machine);
       planted.set(`${DIRECTORY}/0000000${other.segmentNumber}.wal`, mixed);
       const { recovered } = openWal(plantAll(planted).disk, DIRECTORY);
       expect(recovered.entries).toHaveLength(other.segmentNumber - 1);
-      expect(recovered.tornBytes).toBe(bytes.length - SEGMENT_HEADER_BYTES);
+      expect(recovered.tornBytes).toBe(bytes.length - SEGMENT_START_BYTES);
     }
   });
 
   it('P21: a segment under another number, or of another member, is damage', () => {
     const renamed = new Map([...files, [`${DIRECTORY}/00000002.wal`, bytes]]);
     expect(tryOpen(plantAll(renamed))).toMatchObject({ damaged: { file: '00000002.wal' } });
-    const many = writeLog({ close: true, segmentBytesMax: 200 });
+    const many = writeLog({ close: true, segmentBytesMax: 272 });
     const stranger = new SimulatedMachine(13);
     formatWal(stranger.disk, DIRECTORY, { ...IDENTITY, epoch: 2 });
     const mixed = new Map([...many, ...readAll(stranger)]);
@@ -276,13 +278,33 @@ describe('P21: a valid record in the wrong place', () => {
   });
 });
 
-describe('format version 1', () => {
-  const golden = fileURLToPath(new URL('../testdata/v1/', import.meta.url));
+/** The small log, a snapshot of its first four entries, and two more entries in the last segment. */
+function writeGolden(): Map<string, Uint8Array> {
+  const machine = plantAll(writeLog({ close: true, segmentBytesMax: 372 }));
+  const { wal, snapshots } = openWal(machine.disk, DIRECTORY, { segmentBytesMax: 372 });
+  const writer = snapshots.create({ index: logIndex(4), term: term(2) });
+  writer.append(new TextEncoder().encode('the first four'));
+  writer.finish(() => {});
+  machine.runAll();
+  for (const one of MORE) {
+    wal.append({ hardState: null, entries: [one] }, () => {});
+    machine.runAll();
+  }
+  wal.compact(logIndex(4));
+  wal.close(() => {});
+  return readAll(machine);
+}
+
+const MORE = [entry(6, 2, 'value 6'), entry(7, 2, 'value 7')];
+const GOLDEN_NAMES = ['00000002.wal', '00000003.wal', 'snapshot-0000000000000004'];
+
+describe('format version 2', () => {
+  const golden = fileURLToPath(new URL('../testdata/v2/', import.meta.url));
 
   // The files were written once, with UPDATE=1. Every later version must read them: never write them again.
   if (process.env['UPDATE'] === '1') {
     mkdirSync(golden, { recursive: true });
-    for (const [path, bytes] of writeLog({ close: true, segmentBytesMax: 300 })) {
+    for (const [path, bytes] of writeGolden()) {
       writeFileSync(join(golden, path.slice(DIRECTORY.length + 1)), bytes);
     }
   }
@@ -290,21 +312,39 @@ describe('format version 1', () => {
   it('reads the golden log', () => {
     const machine = new SimulatedMachine(14);
     const names = readdirSync(golden).sort();
-    expect(names).toEqual(['00000001.wal', '00000002.wal']);
+    expect(names).toEqual(GOLDEN_NAMES);
     for (const name of names) machine.disk.plant(`${DIRECTORY}/${name}`, readFileSync(join(golden, name)));
     expect(readIdentity(machine.disk, DIRECTORY)).toEqual(IDENTITY);
-    const { recovered } = openWal(machine.disk, DIRECTORY);
+    const { recovered, snapshots } = openWal(machine.disk, DIRECTORY);
+    const text = 'the first four';
+    const snapshot = { index: 4, term: 2, chunkCount: 1, payloadBytes: text.length, digest: crc32(text) };
     expect(recovered).toEqual({
       identity: IDENTITY,
-      hardState: hardState(2, 1, 2),
-      entries: ENTRIES,
+      hardState: hardState(2, 1, 4),
+      base: { index: 3, term: 1 },
+      entries: [...ENTRIES.slice(3), ...MORE],
+      snapshot,
+      damagedSnapshots: [],
       tornBytes: 0,
     });
+    expect(Buffer.from(snapshots.readChunk(logIndex(4), 0)).toString()).toBe(text);
   });
 
   it('still writes the same bytes', () => {
-    for (const [path, bytes] of writeLog({ close: true, segmentBytesMax: 300 })) {
+    const files = writeGolden();
+    expect([...files.keys()].map((path) => path.slice(DIRECTORY.length + 1)).sort()).toEqual(GOLDEN_NAMES);
+    for (const [path, bytes] of files) {
       expect(Buffer.from(bytes)).toEqual(readFileSync(join(golden, path.slice(DIRECTORY.length + 1))));
     }
+  });
+
+  it('refuses a log of version 1, which no release ever wrote', () => {
+    const old = fileURLToPath(new URL('../testdata/v1/', import.meta.url));
+    const machine = new SimulatedMachine(14);
+    for (const name of readdirSync(old))
+      machine.disk.plant(`${DIRECTORY}/${name}`, readFileSync(join(old, name)));
+    expect(tryOpen(machine)).toMatchObject({
+      damaged: { file: '00000001.wal', reason: 'format version 1; this program reads 2' },
+    });
   });
 });

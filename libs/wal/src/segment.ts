@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
-import { memberId } from '@quorate/raft';
+import { logIndex, memberId, term } from '@quorate/raft';
 import type { MemberId } from '@quorate/raft';
 import type { Disk, DiskFile } from './disk.js';
 import { WalDamagedError, WalNotEmptyError } from './errors.js';
 import { LOCK_NAME } from './folder-lock.js';
+import { RecordWriter, START_RECORDS_BYTES } from './record.js';
+import type { LogStart } from './record.js';
 
 /** Who the log belongs to. Written once by `formatWal`, repeated in each segment, compared by every reader (P32, P33). */
 export interface WalIdentity {
@@ -19,8 +21,10 @@ export interface WalIdentity {
 }
 
 export const SEGMENT_HEADER_BYTES = 64;
+/** The header, and the pair of records that says how the log stood when the segment began. Batches follow. */
+export const SEGMENT_START_BYTES = SEGMENT_HEADER_BYTES + START_RECORDS_BYTES;
 const MAGIC = Buffer.from('QUORWAL\n', 'latin1');
-const FORMAT_VERSION = 1;
+const FORMAT_VERSION = 2;
 const SEGMENT_NUMBER_MAX = 99_999_999;
 const SEGMENT_NAME = /^(\d{8})\.wal$/;
 const UNFINISHED_NAME = /^\d{8}\.wal\.tmp$/;
@@ -35,7 +39,7 @@ export interface SegmentHeader {
   readonly checksum: number;
 }
 
-/** A segment that is open for writing, holding nothing but its header. */
+/** A segment that is open for writing, holding nothing but its start. */
 export interface CreatedSegment {
   readonly file: DiskFile;
   readonly checksum: number;
@@ -58,15 +62,26 @@ export function listSegments(disk: Disk, directory: string): { segments: number[
 
 /**
  * Makes a folder the log of one member. Refuses a folder that holds anything but a lock or the remains of a format that
- * was cut short: `WalNotEmptyError`. When it returns, the identity survives a power loss.
+ * was cut short: `WalNotEmptyError`. When it returns, the identity survives a power loss. What the folder is to hold from the
+ * beginning is written by `fill`: the identity comes last, so that a folder which was not filled is nobody's.
  */
-export function formatWal(disk: Disk, directory: string, identity: WalIdentity): void {
+export function formatWal(
+  disk: Disk,
+  directory: string,
+  identity: WalIdentity,
+  fill: () => void = () => {},
+): void {
   disk.makeDirectory(directory);
   for (const name of disk.list(directory)) {
     const harmless = LOCK_NAME.test(name) || UNFINISHED_NAME.test(name);
     if (!harmless) throw new WalNotEmptyError(directory, name);
   }
-  createSegment(disk, directory, identity, 1, 0).file.close();
+  fill();
+  const start = {
+    hardState: { term: term(0), vote: null, commit: logIndex(0) },
+    logEnd: { index: logIndex(0), term: term(0) },
+  };
+  createSegment(disk, directory, identity, 1, 0, start).file.close();
 }
 
 /** Whose log the folder holds, or null if it holds none. Throws `WalDamagedError` if the first header is not readable. */
@@ -78,9 +93,10 @@ export function readIdentity(disk: Disk, directory: string): WalIdentity | null 
 }
 
 /**
- * P19: the header is durable under a temporary name before the segment has its own, and that name is durable before the
- * segment is used. So a segment exists with a whole header or not at all, and no acknowledged record is in a file whose
- * name a crash can take away.
+ * P19: the segment's start is durable under a temporary name before the segment has its own, and that name is durable before
+ * the segment is used. So a segment exists with a whole start or not at all, and no acknowledged record is in a file whose
+ * name a crash can take away. The start has the hard state and where the log ends, so that the segments before this one can be
+ * removed once a snapshot stands for their entries: term and vote must not go with them.
  */
 export function createSegment(
   disk: Disk,
@@ -88,14 +104,18 @@ export function createSegment(
   identity: WalIdentity,
   segmentNumber: number,
   previousSegmentBytes: number,
+  start: LogStart,
 ): CreatedSegment {
   const header = encodeHeader(identity, segmentNumber, previousSegmentBytes);
+  const checksum = header.readUInt32LE(SEGMENT_HEADER_BYTES - 4);
+  const writer = new RecordWriter(START_RECORDS_BYTES, checksum, SEGMENT_HEADER_BYTES, 0);
+  writer.start(start);
   const name = segmentName(segmentNumber);
   const unfinished = `${name}.tmp`;
   if (disk.list(directory).includes(unfinished)) disk.remove(join(directory, unfinished));
   const file = disk.openFile(join(directory, unfinished), { create: true });
   try {
-    writeFully(file, header, 0);
+    writeFully(file, Buffer.concat([header, writer.finish()]), 0);
     file.syncNow();
     disk.rename(join(directory, unfinished), join(directory, name));
     disk.syncDirectory(directory);
@@ -103,7 +123,7 @@ export function createSegment(
     file.close();
     throw error;
   }
-  return { file, checksum: header.readUInt32LE(SEGMENT_HEADER_BYTES - 4) };
+  return { file, checksum };
 }
 
 /** Finishes short writes (a nearly full disk takes a part and fails only at the next call). Throws what the disk throws. */
@@ -118,20 +138,13 @@ export function writeFully(file: DiskFile, bytes: Uint8Array, position: number):
 }
 
 function encodeHeader(identity: WalIdentity, segmentNumber: number, previousSegmentBytes: number): Buffer {
-  assert(HEX_16.test(identity.clusterId), `not a cluster id: ${identity.clusterId}`);
-  assert(HEX_16.test(identity.incarnation), `not an incarnation: ${identity.incarnation}`);
-  const { epoch } = identity;
-  assert(Number.isInteger(epoch) && epoch >= 1 && epoch <= 0xffff_ffff, `not an epoch: ${epoch}`);
   assert(segmentNumber >= 1 && segmentNumber <= SEGMENT_NUMBER_MAX, `not a segment number: ${segmentNumber}`);
   const bytes = Buffer.alloc(SEGMENT_HEADER_BYTES);
   MAGIC.copy(bytes, 0);
   bytes.writeUInt32LE(FORMAT_VERSION, 8);
   bytes.writeUInt32LE(segmentNumber, 12);
-  bytes.write(identity.clusterId, 16, 'latin1');
-  bytes.write(identity.incarnation, 32, 'latin1');
-  bytes.writeUInt32LE(epoch, 48);
+  writeIdentity(bytes, identity);
   bytes.writeUInt32LE(previousSegmentBytes, 52);
-  bytes.writeUInt16LE(identity.memberId, 56);
   bytes.writeUInt32LE(crc32(bytes.subarray(0, SEGMENT_HEADER_BYTES - 4)), SEGMENT_HEADER_BYTES - 4);
   return bytes;
 }
@@ -155,19 +168,45 @@ export function decodeHeader(bytes: Buffer, name: string): SegmentHeader {
   if (segmentName(segmentNumber) !== name) {
     throw new WalDamagedError(name, 12, `the header says segment ${segmentNumber}`);
   }
-  const clusterId = bytes.toString('latin1', 16, 32);
-  const incarnation = bytes.toString('latin1', 32, 48);
-  const epoch = bytes.readUInt32LE(48);
-  const member = bytes.readUInt16LE(56);
-  if (!HEX_16.test(clusterId) || !HEX_16.test(incarnation) || epoch < 1 || member < 1) {
-    throw new WalDamagedError(name, 16, 'the segment header holds no identity');
-  }
+  const identity = identityIn(bytes);
+  if (identity === null) throw new WalDamagedError(name, 16, 'the segment header holds no identity');
   return {
-    identity: { clusterId, epoch, memberId: memberId(member), incarnation },
+    identity,
     segmentNumber,
     previousSegmentBytes: bytes.readUInt32LE(52),
     checksum,
   };
+}
+
+/** Cluster, incarnation, epoch and member stand at the same bytes in the header of a segment and of a snapshot. */
+export function writeIdentity(header: Buffer, identity: WalIdentity): void {
+  assert(HEX_16.test(identity.clusterId), `not a cluster id: ${identity.clusterId}`);
+  assert(HEX_16.test(identity.incarnation), `not an incarnation: ${identity.incarnation}`);
+  const { epoch } = identity;
+  assert(Number.isInteger(epoch) && epoch >= 1 && epoch <= 0xffff_ffff, `not an epoch: ${epoch}`);
+  header.write(identity.clusterId, 16, 'latin1');
+  header.write(identity.incarnation, 32, 'latin1');
+  header.writeUInt32LE(epoch, 48);
+  header.writeUInt16LE(identity.memberId, 56);
+}
+
+/** Null if there is none. */
+export function identityIn(header: Buffer): WalIdentity | null {
+  const clusterId = header.toString('latin1', 16, 32);
+  const incarnation = header.toString('latin1', 32, 48);
+  const epoch = header.readUInt32LE(48);
+  const member = header.readUInt16LE(56);
+  if (!HEX_16.test(clusterId) || !HEX_16.test(incarnation) || epoch < 1 || member < 1) return null;
+  return { clusterId, epoch, memberId: memberId(member), incarnation };
+}
+
+export function isSameIdentity(one: WalIdentity, other: WalIdentity): boolean {
+  return (
+    one.clusterId === other.clusterId &&
+    one.epoch === other.epoch &&
+    one.memberId === other.memberId &&
+    one.incarnation === other.incarnation
+  );
 }
 
 /** A Buffer over the same memory, for its integer readers. */

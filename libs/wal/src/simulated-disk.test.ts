@@ -278,5 +278,23 @@ describe('SimulatedDisk', () => {
     disk.nextReadFails = true;
     expect(() => disk.readFile('/d/f')).toThrow('EIO');
     expect(disk.readFile('/d/f')).toEqual(filled(1, 1));
+    const file = disk.openFile('/d/f', { create: false });
+    disk.nextReadFails = true;
+    expect(() => file.read(0, 1)).toThrow('EIO');
+    expect(file.read(0, 1)).toEqual(filled(1, 1));
+  });
+
+  it('reads a part of a file: unsynced writes and flipped bits included, up to its end, and not after a death', () => {
+    const { disk } = machineWithFolder(1);
+    disk.plant('/d/f', filled(4, 1));
+    const file = disk.openFile('/d/f', { create: false });
+    file.write([filled(2, 2)], 3);
+    disk.flipBit('/d/f', 1, 1);
+    expect(file.read(1, 3).join('')).toBe('312');
+    expect(file.read(4, 9).join('')).toBe('2');
+    expect(file.read(5, 9)).toHaveLength(0);
+    expect(file.read(9, 9)).toHaveLength(0);
+    disk.kill();
+    expect(() => file.read(0, 1)).toThrow('EBADF');
   });
 });

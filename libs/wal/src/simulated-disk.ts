@@ -85,7 +85,7 @@ export class SimulatedDisk implements Disk {
    * another sync meanwhile hears of nothing (P20: an error is reported once).
    */
   nextSyncFails = false;
-  /** The next `readFile` throws EIO. Then back to false. */
+  /** The next `readFile` or `read` throws EIO. Then back to false. */
   nextReadFails = false;
 
   readonly #options: SimulatedDiskOptions;
@@ -112,10 +112,7 @@ export class SimulatedDisk implements Disk {
 
   readFile(path: string): Uint8Array {
     const inode = this.#inode(path);
-    if (this.nextReadFails) {
-      this.nextReadFails = false;
-      throw diskError('EIO', path);
-    }
+    this.#failReadIfAsked(path);
     return inode.cache.copy();
   }
 
@@ -274,13 +271,21 @@ export class SimulatedDisk implements Disk {
   #handle(path: string, inode: Inode): DiskFile {
     const born = this.#incarnation;
     let open = true;
-    const use = (operation: string): void => {
+    const assertOpen = (): void => {
       if (born !== this.#incarnation || !open) throw diskError('EBADF', path);
+    };
+    const use = (operation: string): void => {
+      assertOpen();
       this.#announce(operation, path);
     };
     return {
       get size(): number {
         return inode.cache.size;
+      },
+      read: (position, length) => {
+        assertOpen();
+        this.#failReadIfAsked(path);
+        return inode.cache.slice(position, position + length);
       },
       write: (chunks, position) => {
         use('write');
@@ -310,6 +315,12 @@ export class SimulatedDisk implements Disk {
         open = false;
       },
     };
+  }
+
+  #failReadIfAsked(path: string): void {
+    if (!this.nextReadFails) return;
+    this.nextReadFails = false;
+    throw diskError('EIO', path);
   }
 
   #write(path: string, inode: Inode, bytes: Buffer, position: number): number {

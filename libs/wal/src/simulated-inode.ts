@@ -43,6 +43,8 @@ export interface PendingChange {
 export class Content {
   #bytes: Uint8Array = new Uint8Array(0);
   #size = 0;
+  /** Another content may hold the same array: searches copy disks far more often than they change the copies. */
+  #isShared = false;
 
   get size(): number {
     return this.#size;
@@ -50,22 +52,22 @@ export class Content {
 
   write(bytes: Uint8Array, position: number): void {
     this.#grow(position + bytes.length);
-    this.#bytes.set(bytes, position);
+    this.#own().set(bytes, position);
   }
 
   /** Writes what fits into the present size: a misdirected write changes blocks, not a file's size. */
   overwrite(bytes: Uint8Array, position: number): void {
-    if (position < this.#size) this.#bytes.set(bytes.subarray(0, this.#size - position), position);
+    if (position < this.#size) this.#own().set(bytes.subarray(0, this.#size - position), position);
   }
 
   resize(size: number): void {
-    if (size < this.#size) this.#bytes.fill(0, size, this.#size);
+    if (size < this.#size) this.#own().fill(0, size, this.#size);
     this.#grow(size);
     this.#size = size;
   }
 
   clear(from: number, to: number): void {
-    this.#bytes.fill(0, Math.min(from, this.#size), Math.min(to, this.#size));
+    this.#own().fill(0, Math.min(from, this.#size), Math.min(to, this.#size));
   }
 
   copy(): Uint8Array {
@@ -73,16 +75,27 @@ export class Content {
   }
 
   slice(from: number, to: number): Uint8Array {
-    return this.#bytes.slice(from, Math.min(to, this.#size));
+    return this.#bytes.slice(Math.min(from, this.#size), Math.min(to, this.#size));
   }
 
   become(other: Content): void {
-    this.#bytes = other.copy();
-    this.#size = this.#bytes.length;
+    this.#bytes = other.#bytes;
+    this.#size = other.#size;
+    this.#isShared = true;
+    other.#isShared = true;
   }
 
   flipBit(offset: number, bit: number): void {
-    if (offset < this.#size) this.#bytes[offset] = (this.#bytes[offset] ?? 0) ^ (1 << bit);
+    if (offset >= this.#size) return;
+    const bytes = this.#own();
+    bytes[offset] = (bytes[offset] ?? 0) ^ (1 << bit);
+  }
+
+  /** For changing it in place. */
+  #own(): Uint8Array {
+    if (this.#isShared) this.#bytes = this.#bytes.slice();
+    this.#isShared = false;
+    return this.#bytes;
   }
 
   #grow(size: number): void {
@@ -90,6 +103,7 @@ export class Content {
       const larger = new Uint8Array(Math.max(size, this.#bytes.length * 2, 256));
       larger.set(this.#bytes.subarray(0, this.#size));
       this.#bytes = larger;
+      this.#isShared = false;
     }
     this.#size = Math.max(this.#size, size);
   }

@@ -45,7 +45,10 @@ describe('format and open', () => {
     expect(recovered).toEqual({
       identity: IDENTITY,
       hardState: hardState(0, null, 0),
+      base: { index: 0, term: 0 },
       entries: [],
+      snapshot: null,
+      damagedSnapshots: [],
       tornBytes: 0,
     });
   });

@@ -1,13 +1,22 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
-import type { HardState, LogEntry } from '@quorate/raft';
+import { logIndex, term } from '@quorate/raft';
+import type { HardState, LogEntry, LogIndex, SnapshotPoint } from '@quorate/raft';
 import type { Disk, DiskFile } from './disk.js';
 import { WalFailedError } from './errors.js';
-import { entryRecordBytes, HARD_STATE_RECORD_BYTES, RecordWriter, SYNC_MARK_RECORD_BYTES } from './record.js';
-import { readLog } from './recovery.js';
-import type { LogContents } from './recovery.js';
-import { createSegment, segmentName, writeFully, SEGMENT_HEADER_BYTES } from './segment.js';
+import {
+  entryRecordBytes,
+  HARD_STATE_RECORD_BYTES,
+  RecordWriter,
+  START_RECORDS_BYTES,
+  SYNC_MARK_RECORD_BYTES,
+} from './record.js';
+import { connect, readLog } from './recovery.js';
+import type { Connected, LeftSegment, LogContents } from './recovery.js';
+import { createSegment, segmentName, writeFully, SEGMENT_START_BYTES } from './segment.js';
 import type { WalIdentity } from './segment.js';
+import { findSnapshots, infoOf, SnapshotFiles } from './snapshot-files.js';
+import type { SnapshotInfo } from './snapshot-layout.js';
 
 export interface WalOptions {
   /** A batch that would make a segment larger starts a new one. Bytes; 64 MiB unless told otherwise, 1 GiB at most. */
@@ -18,14 +27,25 @@ export interface WalRecovered {
   readonly identity: WalIdentity;
   /** Term 0, no vote, commit 0 if nothing was ever recorded. `commit` never leads `entries`. */
   readonly hardState: HardState;
-  /** From index 1, contiguous. All of it is durable. */
+  /** What precedes the first entry; index and term 0 for a log from its beginning. */
+  readonly base: SnapshotPoint;
+  /** From `base.index + 1`, contiguous. All of it is durable. */
   readonly entries: readonly LogEntry[];
+  /** The newest one. `base.index` <= its index <= the last index, and the log holds its term there. Null only if base.index is 0. */
+  readonly snapshot: SnapshotInfo | null;
+  /** Names of snapshot files that were damaged and not needed, and are removed now. */
+  readonly damagedSnapshots: readonly string[];
   /** Bytes of a torn tail that were cut off: a write that a crash interrupted and that was never reported durable. */
   readonly tornBytes: number;
 }
 
 export interface WalBatch {
   readonly hardState: HardState | null;
+  /**
+   * The whole log is dropped and goes on behind this point, before `entries` are appended. A durable snapshot of exactly this
+   * point must be the newest (P10), and its term must not be above that of the hard state.
+   */
+  readonly reset?: SnapshotPoint | null;
   /** If the first is not after the end of the log, it and all after it are replaced. */
   readonly entries: readonly LogEntry[];
   /** False only when nothing but `commit` moved (raft's `mustSync`): no fsync is owed. True if absent. */
@@ -34,6 +54,12 @@ export interface WalBatch {
 
 export interface WalStats {
   readonly segmentNumber: number;
+  /** Segments present. */
+  readonly segments: number;
+  /** In all segments present. */
+  readonly logBytes: number;
+  /** Of the newest durable snapshot; 0 if there is none. */
+  readonly snapshotIndex: number;
   /** Since opening. */
   readonly bytesWritten: number;
   /** Group fsyncs that succeeded since opening. */
@@ -60,15 +86,18 @@ interface Waiting {
 }
 
 /**
- * Opens the log of a formatted folder: reads it, refuses damage with nothing changed, cuts a torn tail, and makes all that
- * it returns durable. Throws `WalNotFormattedError`, `WalDamagedError`, or what the disk throws.
+ * Opens the log of a formatted folder: reads it, refuses damage with nothing changed, cuts a torn tail, finishes the
+ * installation of a snapshot, and makes all that it returns durable. Whatever it does may be cut short by a crash and is done
+ * again the next time. Throws `WalNotFormattedError`, `WalDamagedError`, or what the disk throws.
  */
 export function openWal(
   disk: Disk,
   directory: string,
   options: WalOptions = {},
-): { wal: Wal; recovered: WalRecovered } {
+): { wal: Wal; recovered: WalRecovered; snapshots: SnapshotFiles } {
   const contents = readLog(disk, directory);
+  const found = findSnapshots(disk, directory, contents.identity);
+  const connected = connect(contents, found);
   const tornBytes = contents.lastSegment.length - contents.validEnd;
   const file = disk.openFile(join(directory, segmentName(contents.segmentNumber)), { create: false });
   try {
@@ -81,16 +110,43 @@ export function openWal(
     const unsure = contents.lastSegment.subarray(contents.knownDurable, contents.validEnd);
     if (unsure.length > 0) writeFully(file, unsure, contents.knownDurable);
     file.syncNow();
-    for (const name of contents.unfinished) disk.remove(join(directory, name));
-    // P19: also the last segment's name may so far be only in the page cache.
+    const damaged = found.damaged.map(({ name }) => name);
+    const useless = [...contents.unfinished, ...found.unfinished, ...contents.leftover, ...damaged];
+    for (const name of useless) disk.remove(join(directory, name));
+    // P19: also the last segment's name, or a snapshot's, may so far be only in the page cache.
     disk.syncDirectory(directory);
+    // P10: only now does the snapshot surely outlive what the log says of it.
+    if (connected.isChanged) writeLogStart(file, contents, connected);
   } catch (error) {
     file.close();
     throw error;
   }
-  const { identity, hardState, entries } = contents;
-  const recovered: WalRecovered = { identity, hardState, entries: [...entries], tornBytes };
-  return { wal: new Wal(disk, directory, options, contents, file), recovered };
+  const { base, entries, hardState, snapshot } = connected;
+  const recovered: WalRecovered = {
+    identity: contents.identity,
+    hardState,
+    base,
+    entries: [...entries],
+    snapshot: snapshot === null ? null : infoOf(snapshot),
+    damagedSnapshots: found.damaged.map(({ name }) => name),
+    tornBytes,
+  };
+  const snapshots = new SnapshotFiles(disk, directory, contents.identity, found.whole);
+  const wal = new Wal(disk, directory, options, contents, connected, file, snapshots);
+  return { wal, recovered, snapshots };
+}
+
+/** Torn, it is an unfinished write like any other, and the next opening writes it again. */
+function writeLogStart(file: DiskFile, { segmentChecksum, validEnd }: LogContents, log: Connected): void {
+  const writer = new RecordWriter(START_RECORDS_BYTES, segmentChecksum, validEnd, validEnd);
+  writer.start({ hardState: log.hardState, logEnd: lastOf(log) });
+  writeFully(file, writer.finish(), validEnd);
+  file.syncNow();
+}
+
+function lastOf({ base, entries }: Connected): SnapshotPoint {
+  const last = entries.at(-1);
+  return last === undefined ? base : { index: last.index, term: last.term };
 }
 
 /**
@@ -129,8 +185,16 @@ export class Wal {
   #markedOffset: number;
 
   #hardState: HardState;
-  /** Terms of the entries 1, 2, ...: what is needed to check the next batch. */
-  readonly #terms: number[];
+  /** What `#terms` begins behind. */
+  #base: { readonly index: number; readonly term: number };
+  /** Terms of the entries behind the base: what is needed to check the next batch. */
+  #terms: number[];
+
+  /** Oldest first. */
+  readonly #left: LeftSegment[];
+  /** As `LeftSegment.indexMax`, of the current segment. */
+  #indexMax: number;
+  readonly #snapshots: SnapshotFiles;
 
   #sequence = 0;
   #waiting: Waiting[] = [];
@@ -144,26 +208,42 @@ export class Wal {
   #syncs = 0;
 
   /** For `openWal`. */
-  constructor(disk: Disk, directory: string, options: WalOptions, contents: LogContents, file: DiskFile) {
+  constructor(
+    disk: Disk,
+    directory: string,
+    options: WalOptions,
+    contents: LogContents,
+    log: Connected,
+    file: DiskFile,
+    snapshots: SnapshotFiles,
+  ) {
     this.#disk = disk;
     this.#directory = directory;
     this.#segmentBytesMax = options.segmentBytesMax ?? SEGMENT_BYTES_MAX_DEFAULT;
-    assert(this.#segmentBytesMax > SEGMENT_HEADER_BYTES && this.#segmentBytesMax <= SEGMENT_BYTES_MAX_LIMIT);
+    assert(this.#segmentBytesMax > SEGMENT_START_BYTES && this.#segmentBytesMax <= SEGMENT_BYTES_MAX_LIMIT);
     this.#identity = contents.identity;
     this.#file = file;
     this.#segmentNumber = contents.segmentNumber;
     this.#segmentChecksum = contents.segmentChecksum;
-    this.#offset = contents.validEnd;
-    this.#syncedOffset = contents.validEnd;
-    this.#markedOffset = contents.vouchedEnd;
-    this.#hardState = contents.hardState;
-    this.#terms = contents.entries.map((entry) => entry.term);
+    const end = contents.validEnd + (log.isChanged ? START_RECORDS_BYTES : 0);
+    this.#offset = end;
+    this.#syncedOffset = end;
+    this.#markedOffset = log.isChanged ? contents.validEnd : contents.vouchedEnd;
+    this.#hardState = log.hardState;
+    this.#base = log.base;
+    this.#terms = log.entries.map((entry) => entry.term);
+    this.#left = [...contents.left];
+    this.#indexMax = log.isChanged ? Math.max(contents.indexMax, lastOf(log).index) : contents.indexMax;
+    this.#snapshots = snapshots;
     this.#writeSyncMark();
   }
 
   get stats(): WalStats {
     return {
       segmentNumber: this.#segmentNumber,
+      segments: this.#left.length + 1,
+      logBytes: this.#left.reduce((sum, { bytes }) => sum + bytes, this.#offset),
+      snapshotIndex: this.#snapshots.newest?.index ?? 0,
       bytesWritten: this.#bytesWritten,
       syncs: this.#syncs,
       syncInFlight: this.#syncInFlight,
@@ -184,8 +264,10 @@ export class Wal {
       onDurable(this.#failure);
       return;
     }
-    this.#checkEntries(batch.entries);
-    this.#checkHardState(batch.hardState, batch.entries.at(-1)?.index ?? this.#terms.length);
+    this.#checkReset(batch);
+    this.#checkEntries(batch);
+    const lastIndex = batch.reset?.index ?? this.#lastIndex;
+    this.#checkHardState(batch.hardState, batch.entries.at(-1)?.index ?? lastIndex);
     this.#sequence += 1;
     this.#waiting.push({ sequence: this.#sequence, sync: batch.sync ?? true, onDurable });
     this.#write(batch);
@@ -202,6 +284,62 @@ export class Wal {
     this.#finishClose();
   }
 
+  /**
+   * Removes the oldest segments, as long as no entry above `through` was ever written in them; never the current one. `through`
+   * must not be above the newest durable snapshot. One fsync of the folder if anything goes, else next to nothing. An error of
+   * the disk ends the log, as one of a write does: the batches that wait hear of it from inside this call.
+   */
+  compact(through: LogIndex): void {
+    assert(!this.#closed && this.#onClosed === null, 'compact after close');
+    const snapshotIndex = this.#snapshots.newest?.index ?? 0;
+    assert(
+      through <= snapshotIndex,
+      `entries up to ${through} may not go: the snapshot ends at ${snapshotIndex}`,
+    );
+    if (this.#failure !== null) return;
+    this.#forgetTerms(through);
+    const kept = this.#left.findIndex(({ indexMax }) => indexMax > through);
+    const removed = this.#left.splice(0, kept === -1 ? this.#left.length : kept);
+    if (removed.length === 0) return;
+    try {
+      for (const { number } of removed) this.#disk.remove(join(this.#directory, segmentName(number)));
+      this.#disk.syncDirectory(this.#directory);
+    } catch (error) {
+      this.#fail('compact', error);
+    }
+  }
+
+  get #lastIndex(): number {
+    return this.#base.index + this.#terms.length;
+  }
+
+  #termAt(index: number): number {
+    return index === this.#base.index ? this.#base.term : (this.#terms[index - this.#base.index - 1] ?? 0);
+  }
+
+  #forgetTerms(through: number): void {
+    const index = Math.min(through, this.#lastIndex);
+    if (index <= this.#base.index) return;
+    const base = { index, term: this.#termAt(index) };
+    this.#terms = this.#terms.slice(index - this.#base.index);
+    this.#base = base;
+  }
+
+  #checkReset({ reset, hardState, sync }: WalBatch): void {
+    if (reset === undefined || reset === null) return;
+    const newest = this.#snapshots.newest;
+    const isHeld = newest !== null && newest.index === reset.index && newest.term === reset.term;
+    assert(
+      isHeld,
+      `reset to ${reset.index} of term ${reset.term}, and the newest snapshot is ${newest?.index}`,
+    );
+    assert(sync !== false, 'a reset owes an fsync');
+    const after = hardState ?? this.#hardState;
+    assert(reset.term <= after.term, `reset to a point of term ${reset.term} in term ${after.term}`);
+    const { commit } = this.#hardState;
+    assert(reset.index >= commit, `reset to ${reset.index} behind the commit index ${commit}`);
+  }
+
   #checkHardState(next: HardState | null, lastIndex: number): void {
     if (next === null) return;
     const last = this.#hardState;
@@ -212,12 +350,14 @@ export class Wal {
     assert(next.commit <= lastIndex, `commit ${next.commit} leads the log, which ends at ${lastIndex}`);
   }
 
-  #checkEntries(entries: readonly LogEntry[]): void {
+  #checkEntries({ entries, reset }: WalBatch): void {
     const first = entries[0];
     if (first === undefined) return;
-    assert(first.index >= 1 && first.index <= this.#terms.length + 1, `entry ${first.index} leaves a gap`);
-    assert(first.index > this.#hardState.commit, `entry ${first.index} is committed and may not be replaced`);
-    let previousTerm = this.#terms[first.index - 2] ?? 0;
+    const lastIndex = reset?.index ?? this.#lastIndex;
+    assert(first.index >= 1 && first.index <= lastIndex + 1, `entry ${first.index} leaves a gap`);
+    const fixed = Math.max(this.#hardState.commit, reset?.index ?? this.#base.index);
+    assert(first.index > fixed, `entry ${first.index} is committed and may not be replaced`);
+    let previousTerm = reset?.term ?? this.#termAt(first.index - 1);
     for (const [position, entry] of entries.entries()) {
       assert(entry.index === first.index + position, `entry ${entry.index} leaves a gap`);
       assert(entry.term >= previousTerm, `term of entry ${entry.index} goes back to ${entry.term}`);
@@ -226,23 +366,33 @@ export class Wal {
   }
 
   #take(batch: WalBatch): void {
+    if (batch.reset !== undefined && batch.reset !== null) {
+      this.#base = batch.reset;
+      this.#terms = [];
+      this.#indexMax = Math.max(this.#indexMax, batch.reset.index);
+    }
     const first = batch.entries[0];
-    if (first !== undefined) this.#terms.length = first.index - 1;
+    if (first !== undefined) this.#terms.length = first.index - 1 - this.#base.index;
     for (const entry of batch.entries) this.#terms.push(entry.term);
+    this.#indexMax = Math.max(this.#indexMax, batch.entries.at(-1)?.index ?? 0);
     this.#hardState = batch.hardState ?? this.#hardState;
   }
 
   #write(batch: WalBatch): void {
+    const reset = batch.reset ?? null;
     let bytesTotal = batch.hardState === null ? 0 : HARD_STATE_RECORD_BYTES;
+    if (reset !== null) bytesTotal += START_RECORDS_BYTES;
     for (const entry of batch.entries) bytesTotal += entryRecordBytes(entry);
     assert(bytesTotal <= BATCH_BYTES_MAX, `batch too large: ${bytesTotal} bytes`);
     if (bytesTotal === 0) return;
     try {
       // P20: an error is reported to one fsync only. Beside one in flight the rotation's own could hide its failure, so that
       // waits for its end; the segment may outgrow its bound meanwhile.
-      const isFull = this.#offset > SEGMENT_HEADER_BYTES && this.#offset + bytesTotal > this.#segmentBytesMax;
+      const isFull = this.#offset > SEGMENT_START_BYTES && this.#offset + bytesTotal > this.#segmentBytesMax;
       if (isFull && !this.#syncInFlight) this.#startSegment();
       const writer = new RecordWriter(bytesTotal, this.#segmentChecksum, this.#offset, this.#syncedOffset);
+      // With a hard state of its own in front, whatever that repeats: it is the pair that also begins a segment.
+      if (reset !== null) writer.start({ hardState: batch.hardState ?? this.#hardState, logEnd: reset });
       // The term comes before the entries of that term: a log must never recover with entries from its future.
       if (batch.hardState !== null) writer.hardState(batch.hardState);
       for (const entry of batch.entries) writer.entry(entry);
@@ -266,14 +416,18 @@ export class Wal {
   #startSegment(): void {
     this.#file.syncNow();
     const next = this.#segmentNumber + 1;
-    const created = createSegment(this.#disk, this.#directory, this.#identity, next, this.#offset);
+    const logEnd = { index: logIndex(this.#lastIndex), term: term(this.#termAt(this.#lastIndex)) };
+    const start = { hardState: this.#hardState, logEnd };
+    const created = createSegment(this.#disk, this.#directory, this.#identity, next, this.#offset, start);
     this.#file.close();
+    this.#left.push({ number: this.#segmentNumber, bytes: this.#offset, indexMax: this.#indexMax });
+    this.#indexMax = 0;
     this.#file = created.file;
     this.#segmentNumber = next;
     this.#segmentChecksum = created.checksum;
-    this.#offset = SEGMENT_HEADER_BYTES;
-    this.#syncedOffset = SEGMENT_HEADER_BYTES;
-    this.#markedOffset = SEGMENT_HEADER_BYTES;
+    this.#offset = SEGMENT_START_BYTES;
+    this.#syncedOffset = SEGMENT_START_BYTES;
+    this.#markedOffset = SEGMENT_START_BYTES;
   }
 
   #rotateIfFull(): void {

@@ -1,5 +1,6 @@
 import type { HardState, LogEntry } from '@quorate/raft';
 import { entry, hardState } from './simulated-machine.testing.js';
+import type { TakenSnapshot } from './crash-points.testing.js';
 import type { WalBatch, WalOptions } from './wal.js';
 
 /** The log as its user knows it. */
@@ -11,11 +12,21 @@ export interface Model {
 export type Restart = 'close' | 'kill' | 'power, first lost' | 'power, all torn';
 
 export type Step =
-  | { readonly type: 'append'; readonly batch: (model: Model, number: number) => WalBatch }
+  /** Null: nothing to append. The newest durable snapshot is handed in. */
+  | { readonly type: 'append'; readonly batch: MakeBatch }
+  /** Begins a snapshot of these entries, from 1 on, and asks for its end. Skipped if one is under way, or if there is a newer one. */
+  | {
+      readonly type: 'snapshot';
+      readonly content: (model: Model, durable: Model, number: number) => readonly LogEntry[];
+    }
+  /** Up to the newest durable snapshot. */
+  | { readonly type: 'compact' | 'prune' }
   /** The fsync in flight ends; or all do, and those that follow. */
   | { readonly type: 'sync' | 'syncAll' }
   /** The process ends in one way or another, and a new one opens the log. */
   | { readonly type: 'restart'; readonly how: Restart };
+
+type MakeBatch = (model: Model, number: number, newest: TakenSnapshot | null) => WalBatch | null;
 
 export interface Workload {
   readonly name: string;
@@ -30,7 +41,7 @@ const kill: Step = { type: 'restart', how: 'kill' };
 const firstLost: Step = { type: 'restart', how: 'power, first lost' };
 const allTorn: Step = { type: 'restart', how: 'power, all torn' };
 
-function append(batch: (model: Model, number: number) => WalBatch): Step {
+function append(batch: MakeBatch): Step {
   return { type: 'append', batch };
 }
 
@@ -77,9 +88,49 @@ function replace(back: number, ...sizes: number[]): Step {
   });
 }
 
+/** The member's own: of what is committed and durable (P40). That it is committed need not be on the disk. */
+const snapshot: Step = {
+  type: 'snapshot',
+  content: ({ hardState: state, entries }, durable) =>
+    entries.slice(0, state.commit).filter((one, at) => durable.entries[at] === one),
+};
+
+/**
+ * A leader's: it agrees with the log up to the commit index and goes on to `beyond` its end, in a term of its own. No later
+ * entry may have both its index and its term.
+ */
+function install(beyond: number): Step {
+  return {
+    type: 'snapshot',
+    content: ({ hardState: state, entries }, _durable, number) => {
+      const others = Array.from({ length: Math.max(1, entries.length + beyond - state.commit) }, (_, at) =>
+        entry(state.commit + 1 + at, 100 * number, text(number, 24)),
+      );
+      return [...entries.slice(0, state.commit), ...others];
+    },
+  };
+}
+
+/** What follows an installed snapshot, if the log does not contain it: the log begins behind it, with entries of these sizes. */
+function reset(...sizes: number[]): Step {
+  return append(({ hardState: state, entries }, number, newest) => {
+    if (newest === null || entries[newest.point.index - 1]?.term === newest.point.term) return null;
+    const { index, term } = newest.point;
+    const isRaised = term > state.term;
+    return {
+      hardState: hardState(Math.max(term, state.term), isRaised ? null : state.vote, index),
+      reset: newest.point,
+      entries: sizes.map((size, at) => entry(index + 1 + at, Math.max(term, state.term), text(number, size))),
+    };
+  });
+}
+
+const compact: Step = { type: 'compact' };
+const prune: Step = { type: 'prune' };
+
 const ROOMY = { segmentBytesMax: 1 << 20 };
 /** A segment is full after three or four records. */
-const TIGHT = { segmentBytesMax: 256 };
+const TIGHT = { segmentBytesMax: 328 };
 
 /** Between them: every kind of batch, fsyncs that end at once, late or in a pile, rotations, and every way to end and start. */
 export const WORKLOADS: readonly Workload[] = [
@@ -143,6 +194,9 @@ export const WORKLOADS: readonly Workload[] = [
       syncAll,
       add(700),
       add(700),
+      syncAll,
+      // Longer than a sector behind its first entry: wherever it lies, it may be torn there.
+      replace(1, 24, 24, 24, 24, 24, 24, 24, 24, 24),
       syncAll,
     ],
   },
@@ -253,22 +307,177 @@ export const WORKLOADS: readonly Workload[] = [
   },
 ];
 
+/** Snapshots of both kinds, at every moment of a log's life. */
+export const SNAPSHOT_WORKLOADS: readonly Workload[] = [
+  {
+    name: 'snapshots, compaction, and again',
+    options: TIGHT,
+    steps: [
+      vote,
+      add(24),
+      syncAll,
+      add(60),
+      add(24),
+      syncAll,
+      commit,
+      add(100),
+      syncAll,
+      snapshot,
+      add(24),
+      syncAll,
+      compact,
+      replace(1, 100),
+      commit,
+      add(24),
+      syncAll,
+      snapshot,
+      sync,
+      vote,
+      syncAll,
+      compact,
+      prune,
+      add(100),
+      syncAll,
+      close,
+      compact,
+      add(24),
+      syncAll,
+    ],
+  },
+  {
+    name: 'installed snapshots',
+    options: TIGHT,
+    steps: [
+      vote,
+      add(24),
+      syncAll,
+      add(24, 24),
+      syncAll,
+      install(2),
+      syncAll,
+      reset(),
+      syncAll,
+      compact,
+      add(60),
+      add(24),
+      syncAll,
+      // Above the commit index, and within the log: it contradicts the log's end.
+      install(-1),
+      add(24),
+      syncAll,
+      reset(24, 100),
+      sync,
+      prune,
+      vote,
+      syncAll,
+      compact,
+      close,
+      add(24),
+      syncAll,
+    ],
+  },
+  {
+    name: 'entries that replaced those of a removed segment',
+    options: TIGHT,
+    steps: [
+      vote,
+      add(24),
+      add(24),
+      syncAll,
+      add(100),
+      syncAll,
+      add(24),
+      syncAll,
+      replace(2, 8, 8, 8),
+      syncAll,
+      add(24),
+      syncAll,
+      commit,
+      snapshot,
+      syncAll,
+      compact,
+      add(24),
+      syncAll,
+    ],
+  },
+  {
+    name: 'a reset in a torn batch',
+    options: ROOMY,
+    steps: [
+      vote,
+      add(24),
+      add(24),
+      syncAll,
+      add(24),
+      syncAll,
+      install(1),
+      syncAll,
+      reset(500, 24),
+      vote,
+      syncAll,
+    ],
+  },
+  {
+    name: 'installed, and deaths in between',
+    options: TIGHT,
+    steps: [
+      vote,
+      add(24),
+      syncAll,
+      install(3),
+      syncAll,
+      kill,
+      add(24),
+      sync,
+      commit,
+      add(100),
+      syncAll,
+      snapshot,
+      add(24),
+      sync,
+      kill,
+      add(60),
+      install(-1),
+      sync,
+      allTorn,
+      add(24),
+      syncAll,
+      compact,
+      firstLost,
+      reset(),
+      add(24),
+      syncAll,
+      prune,
+    ],
+  },
+];
+
 /**
  * Several segments, all of it reported durable. Some end with a vote that no mark follows, and the next begins with entries that
  * replace earlier ones, so that the loss of a segment's last record would leave no gap behind it.
  */
-export function damageWorkload(end: 'closed' | 'idle' | 'just rotated'): Workload {
+export type DamageEnd = 'closed' | 'idle' | 'just rotated' | 'one snapshot' | 'two snapshots';
+
+export function damageWorkload(end: DamageEnd): Workload {
   const settled = (...steps: Step[]): Step[] => steps.flatMap((step) => [step, syncAll]);
   const steps = [
     ...settled(vote, add(24), add(24, 8), vote, replace(2, 24), add(60), vote, add(24)),
     ...[add(100), vote, vote, syncAll],
     ...settled(replace(1, 100), vote, add(24, 24)),
   ];
-  const last =
-    end === 'closed' ? [close] : end === 'just rotated' ? [add(100), syncAll, add(100), syncAll] : [];
+  const older = settled(commit, snapshot, compact);
+  const newer = settled(add(60), add(100), commit, snapshot, vote);
+  const last: Readonly<Record<DamageEnd, readonly Step[]>> = {
+    closed: [close],
+    idle: [],
+    'just rotated': [add(100), syncAll, add(100), syncAll],
+    // Nothing else holds the first entries; and one more that the log holds as well.
+    'one snapshot': [...older, ...settled(add(100), add(60), add(100)), close],
+    'two snapshots': [...older, ...newer, ...settled(add(60), add(100)), close],
+  };
   return {
     name: `several segments, ${end}`,
     options: TIGHT,
-    steps: [...steps, ...last],
+    steps: [...steps, ...last[end]],
   };
 }

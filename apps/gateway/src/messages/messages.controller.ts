@@ -4,13 +4,17 @@ import {
   parseCondition,
   parseReadLevel,
   putMessageSchema,
+  snapshotMessageSchema,
+  transferMessageSchema,
   type CheckMessage,
   type GetMessage,
   type PutMessage,
+  type TransferMessage,
 } from '@quorate/api';
 import { Controller, Inject } from '@nestjs/common';
 import { Ctx, MessagePattern, Payload } from '@nestjs/microservices';
 import { checkAccess } from '../access/check.js';
+import { takeSnapshot, transferLeadership } from '../cluster/cluster-commands.js';
 import { readEntry } from '../entries/read-entry.js';
 import { checkedIdempotencyKey, putEntry } from '../entries/write-entry.js';
 import type { Answer } from '../http/answer.js';
@@ -73,5 +77,24 @@ export class MessagesController {
     const { principal, action, resource, context } = message;
     const check = { principal, action, resource, context };
     return checkAccess(this.store, this.tokens, { token, check, consistencyToken: undefined });
+  }
+
+  @MessagePattern('transfer')
+  @Needs('cluster:admin')
+  async transfer(
+    @CallerToken() token: string,
+    @Payload({ schema: transferMessageSchema }) message: TransferMessage,
+  ): Promise<Answer> {
+    return transferLeadership(this.store, token, message);
+  }
+
+  /** A backup is no message: it is larger than NATS carries. Use REST. */
+  @MessagePattern('snapshot')
+  @Needs('cluster:admin')
+  async snapshot(
+    @CallerToken() token: string,
+    @Payload({ schema: snapshotMessageSchema }) _message: object,
+  ): Promise<Answer> {
+    return takeSnapshot(this.store, token);
   }
 }

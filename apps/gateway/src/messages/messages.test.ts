@@ -130,6 +130,17 @@ describe.skipIf(!existsSync(NATS_SERVER_PATH))('the NATS API (needs nats-server)
     expect((await request('check', check)).json).toMatchObject({ allowed: true });
   });
 
+  it('hands leadership over and takes snapshots, but carries no backup', async () => {
+    expect((await request('transfer', { to: 1 })).json).toEqual({ leader: 1, moved: true });
+    expect((await request('transfer', {})).json).toEqual({ leader: 2, moved: true });
+    expect((await request('transfer', { to: 'x' })).json).toMatchObject({ code: 'INVALID_REQUEST' });
+    expect((await request('transfer', { to: 1 }, null)).json).toMatchObject({ code: 'UNAUTHENTICATED' });
+    expect((await request('snapshot', {})).json).toMatchObject({ taken: true });
+    await expect(client.request(`${SUBJECT}.backup`, '{}', { timeout: 1000 })).rejects.toThrow(
+      'no responders',
+    );
+  });
+
   it('takes the token from a field when there is no header', async () => {
     const body = { token: ADMIN_TOKEN, namespace: 'limits', key: 'nothing' };
     expect((await request('get', body, null)).json).toMatchObject({ code: 'ENTRY_NOT_FOUND' });

@@ -9,6 +9,12 @@ import type { Backend, ObservedMember, Store, View, ViewOutcome } from './store.
 
 /** A member that does not say how it is within this time counts as silent. */
 const STATUS_DEADLINE_MS = 1000;
+/** A transfer may wait for a follower to catch up, and is given up by the leader after about two seconds. */
+const TRANSFER_DEADLINE_MS = 5_000;
+/** Taking a snapshot writes the whole state to disk. */
+const SNAPSHOT_DEADLINE_MS = 60_000;
+/** Reading a part of one does not. */
+const BACKUP_CHUNK_DEADLINE_MS = 10_000;
 
 /** Opens the links, starts the cached view and its feed. Returns at once: everything comes up in the background. */
 export function connectBackend(environment: Environment, cluster: ClusterFile, secrets: Secrets): Backend {
@@ -87,6 +93,12 @@ function storeOver(client: StoreClient, cluster: ClusterFile): Store {
       return answer;
     },
     members: () => Promise.all(cluster.members.map(({ id }) => observe(quorate, id))),
+    transfer: (token, to) => quorate.transfer(to, { token, deadlineMs: TRANSFER_DEADLINE_MS }),
+    snapshot: (token) => quorate.snapshot({ token, deadlineMs: SNAPSHOT_DEADLINE_MS }),
+    backup: (token, index, chunk) => {
+      const deadlineMs = index === null ? SNAPSHOT_DEADLINE_MS : BACKUP_CHUNK_DEADLINE_MS;
+      return quorate.backup(index, chunk, { token, deadlineMs });
+    },
   };
 }
 

@@ -22,6 +22,11 @@ export interface Store {
   namespaces(token: string): Promise<Answer<'namespaces'>>;
   check(token: string, check: CheckRequest): Promise<Answer<'decision'>>;
   members(): Promise<readonly ObservedMember[]>;
+  /** `to` null: the leader chooses. */
+  transfer(token: string, to: number | null): Promise<Answer<'transferred'>>;
+  snapshot(token: string): Promise<Answer<'snapshotTaken'>>;
+  /** A chunk of a snapshot. First `index` null and chunk 0; then the other chunks of the index that was answered. */
+  backup(token: string, index: number | null, chunk: number): Promise<Answer<'backupChunk'>>;
 }
 
 /** How new an answer of the view must be, in the view's own terms. */

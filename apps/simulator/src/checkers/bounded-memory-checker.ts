@@ -46,7 +46,8 @@ export class BoundedMemoryChecker implements RunningChecker {
   look(member: MemberView): void {
     const who = `member ${member.id}`;
     const { raft: limits, waitingMax } = this.#limits;
-    const { proposals, reads, readsToApply, readys, raft } = member.replica.load;
+    const { proposals, held, reads, readsToApply, readys, raft } = member.replica.load;
+    this.#within(who, 'proposals that wait for a transfer', held, waitingMax);
     this.#within(who, 'proposals waiting', proposals, waitingMax);
     this.#within(who, 'reads waiting', reads, waitingMax);
     this.#within(who, 'confirmed reads waiting for apply', readsToApply, 2 * waitingMax);

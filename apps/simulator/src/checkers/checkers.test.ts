@@ -7,6 +7,7 @@ import {
   type LogEntry,
   type Message,
   type Raft,
+  type SnapshotPoint,
 } from '@quorate/raft';
 import type { ReplicaLoad } from '@quorate/replica';
 import type { WalBatch, WalRecovered } from '@quorate/wal';
@@ -40,6 +41,8 @@ interface Facts {
   readonly hash?: string;
   /** Terms of the entries 1, 2, ... */
   readonly log?: readonly number[];
+  readonly firstIndex?: number;
+  readonly snapshot?: { readonly index: number; readonly term: number };
 }
 
 const QUIET: ReplicaLoad = {
@@ -47,6 +50,7 @@ const QUIET: ReplicaLoad = {
   reads: 0,
   readsToApply: 0,
   readys: 0,
+  held: 0,
   raft: { uncommittedBytes: 0, readsWaiting: 0, inflightMessages: 0, inflightBytes: 0, writesPending: 0 },
 };
 const EMPTY = {
@@ -68,6 +72,8 @@ function member(id: number, process: number, facts: Facts, load: ReplicaLoad = Q
     durableIndex: facts.durable ?? facts.commit ?? 0,
     lastIndex: facts.last ?? facts.durable ?? facts.commit ?? 0,
     termAt: (index: number) => log[index - 1] ?? null,
+    firstIndex: facts.firstIndex ?? 1,
+    snapshotPoint: facts.snapshot ?? null,
   };
   const machine = {
     appliedIndex: facts.applied ?? 0,
@@ -98,9 +104,18 @@ function hardState(inTerm: number, vote: number | null = null, commit = 0): Hard
 function batch(entries: LogEntry[], state: HardState | null = null): WalBatch {
   return { hardState: state, entries };
 }
-function found(entries: LogEntry[], state: HardState = hardState(1)): WalRecovered {
+function found(
+  entries: LogEntry[],
+  state: HardState = hardState(1),
+  snapshotAt: SnapshotPoint | null = null,
+): WalRecovered {
   const identity = { clusterId: '', epoch: 1, memberId: memberId(1), incarnation: '' };
-  return { identity, hardState: state, entries, tornBytes: 0 };
+  const base = snapshotAt ?? point(0, 0);
+  const snapshot = snapshotAt === null ? null : { ...snapshotAt, chunkCount: 1, payloadBytes: 1, digest: 0 };
+  return { identity, hardState: state, base, entries, snapshot, damagedSnapshots: [], tornBytes: 0 };
+}
+function point(index: number, inTerm: number): SnapshotPoint {
+  return { index: logIndex(index), term: term(inTerm) };
 }
 const voteOf = (to: number, inTerm = 2): Message => ({
   type: 'voteResponse',
@@ -112,7 +127,8 @@ const voteOf = (to: number, inTerm = 2): Message => ({
 
 /** Logs of three members that hold entries of term 1 durably, as far as `lengths` says. */
 function durableLogs(...lengths: number[]): DurableLogs {
-  const logs = new DurableLogs();
+  const committed = Array.from({ length: 5 }, (_, at) => ({ entry: entry(at + 1, 1), inTerm: 1, atMs: 0 }));
+  const logs = new DurableLogs({ committed });
   for (const [at, length] of lengths.entries()) {
     const entries = Array.from({ length }, (_, index) => entry(index + 1, 1));
     const written = batch(entries, hardState(1, 1));
@@ -196,11 +212,11 @@ describe('what holds at every step: one wrong state convicts, a right one does n
   });
 
   it('what is durable is there after a crash; what was on its way may be', () => {
-    const restart = (entries: LogEntry[], state = hardState(1, 1), rotten = false): void => {
+    const restart = (entries: LogEntry[], state = hardState(1, 1)): void => {
       const logs = durableLogs(3);
       // Replaces entry 3, and is not durable yet.
       logs.stored(1, batch([entry(3, 2), entry(4, 2)], hardState(2)));
-      new DurabilityChecker(new World(1), logs).recovered(1, found(entries, state), rotten);
+      new DurabilityChecker(new World(1), logs).recovered(1, found(entries, state));
     };
     const kept = [entry(1, 1), entry(2, 1)];
     for (const tail of [[entry(3, 1)], [], [entry(3, 2)], [entry(3, 2), entry(4, 2)]]) {
@@ -210,7 +226,27 @@ describe('what holds at every step: one wrong state convicts, a right one does n
     expect(() => restart([...kept, entry(3, 3)])).toThrow('what is durable stays');
     expect(() => restart(kept, hardState(0))).toThrow('what is durable stays');
     expect(() => restart(kept, hardState(1, 2))).toThrow('what is durable stays');
-    expect(() => restart([], hardState(0), true)).not.toThrow();
+  });
+
+  it('a durable snapshot stands for the entries up to its point, and is not lost again', () => {
+    const restart = (entries: LogEntry[], snapshot: SnapshotPoint | null): void => {
+      const logs = durableLogs(3);
+      logs.snapshotDurable(1, point(2, 1));
+      new DurabilityChecker(new World(1), logs).recovered(1, found(entries, hardState(1, 1), snapshot));
+    };
+    expect(() => restart([entry(3, 1)], point(2, 1))).not.toThrow();
+    expect(() => restart([], point(3, 1))).not.toThrow();
+    expect(() => restart([], point(2, 1))).toThrow('what is durable stays');
+    expect(() => restart([entry(1, 1), entry(2, 1), entry(3, 1)], null)).toThrow('what is durable stays');
+  });
+
+  it('a snapshot of another term at its index takes the tail behind it along', () => {
+    const logs = durableLogs(4);
+    logs.snapshotDurable(1, point(2, 2));
+    expect(logs.holds(1, 3, 1)).toBe(false);
+    const kept = durableLogs(4);
+    kept.snapshotDurable(1, point(2, 1));
+    expect(kept.holds(1, 3, 1)).toBe(true);
   });
 
   it('log matching: content, and what lies before', () => {
@@ -313,7 +349,7 @@ describe('what holds at every step: one wrong state convicts, a right one does n
 
   it('the list shows each step to every checker', () => {
     const checkers = new Checkers(new World(1), { memberCount: 1 });
-    checkers.recovered(1, found([], hardState(0)), false);
+    checkers.recovered(1, found([], hardState(0)));
     const written = batch([entry(1, 1)], hardState(1, 1));
     checkers.stored(1, written, 0);
     const committed = member(1, 1, { term: 1, vote: 1, commit: 1, log: [1] });

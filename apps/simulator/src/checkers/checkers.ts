@@ -1,5 +1,5 @@
 import type { StateMachineOptions } from '@quorate/kv';
-import type { Message } from '@quorate/raft';
+import type { Message, SnapshotPoint } from '@quorate/raft';
 import type { WalBatch, WalRecovered } from '@quorate/wal';
 import { DEFAULT_LIMITS, type MemberLimits } from '../limits.js';
 import type { World } from '../world.js';
@@ -29,9 +29,7 @@ export interface CheckersOptions {
  * the hooks that it needs (see `RunningChecker`). What can only be judged from the whole story stands in the
  * list of `judge.ts` in the same way.
  *
- * A later feature plugs in like this. Snapshots: the chain of indexes gets two more links, `DurableLogs` an
- * offset, and a checker beside `StateHashChecker` compares what a snapshot restores. Membership:
- * `memberCount` becomes the configuration at an index. Watches: a traffic kind writes down what it was told,
+ * A later feature plugs in like this. Membership: `memberCount` becomes the configuration at an index. Watches: a traffic kind writes down what it was told,
  * a checker of `judge.ts` compares that with the `Chronicle`. None of them needs a harness of its own.
  */
 export class Checkers {
@@ -39,14 +37,15 @@ export class Checkers {
   readonly committedLog: CommittedLogChecker;
   readonly stateHashes: StateHashChecker;
   readonly memory: BoundedMemoryChecker;
-  readonly durableLogs = new DurableLogs();
+  readonly durableLogs: DurableLogs;
   readonly #all: readonly RunningChecker[];
 
   constructor(world: World, { memberCount, limits, stateMachine }: CheckersOptions) {
     const entries = new LogMatchingChecker(world);
-    const durable = this.durableLogs;
     this.elections = new ElectionChecker(world);
     this.committedLog = new CommittedLogChecker(world, entries);
+    const durable = new DurableLogs(this.committedLog);
+    this.durableLogs = durable;
     this.stateHashes = new StateHashChecker(world);
     this.memory = new BoundedMemoryChecker(world, limits ?? DEFAULT_LIMITS, stateMachine ?? {});
     // In this order: each sees what those before it have made of the same step.
@@ -79,7 +78,10 @@ export class Checkers {
   durable(member: number, batch: WalBatch): void {
     for (const checker of this.#all) checker.durable?.(member, batch);
   }
-  recovered(member: number, recovered: WalRecovered, rotten: boolean): void {
-    for (const checker of this.#all) checker.recovered?.(member, recovered, rotten);
+  snapshotDurable(member: number, point: SnapshotPoint): void {
+    for (const checker of this.#all) checker.snapshotDurable?.(member, point);
+  }
+  recovered(member: number, recovered: WalRecovered): void {
+    for (const checker of this.#all) checker.recovered?.(member, recovered);
   }
 }

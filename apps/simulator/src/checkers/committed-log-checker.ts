@@ -29,15 +29,19 @@ export class CommittedLogChecker implements RunningChecker {
     const { raft } = member;
     const checked = this.#checkedCommit.get(life) ?? 0;
     if (raft.commitIndex <= checked) return;
-    for (let index = checked + 1; index <= raft.commitIndex; index += 1) {
+    const { snapshotPoint } = raft;
+    if (snapshotPoint !== null) this.#commit(member.id, snapshotPoint.index, snapshotPoint.term, raft.term);
+    // What is compacted away was committed by somebody first, and stands in a snapshot.
+    for (let index = Math.max(checked + 1, raft.firstIndex); index <= raft.commitIndex; index += 1) {
       this.#commit(member.id, index, raft.termAt(index), raft.term);
     }
     this.#checkedCommit.set(life, raft.commitIndex);
   }
 
-  recovered(member: number, { hardState, entries }: WalRecovered): void {
-    for (let index = 1; index <= hardState.commit; index += 1) {
-      this.#commit(member, index, entries[index - 1]?.term ?? null, hardState.term);
+  recovered(member: number, { hardState, base, entries, snapshot }: WalRecovered): void {
+    if (snapshot !== null) this.#commit(member, snapshot.index, snapshot.term, hardState.term);
+    for (let index = base.index + 1; index <= hardState.commit; index += 1) {
+      this.#commit(member, index, entries[index - base.index - 1]?.term ?? null, hardState.term);
     }
   }
 

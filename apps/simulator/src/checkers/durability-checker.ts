@@ -6,7 +6,7 @@ import type { RunningChecker } from './member-view.js';
 /**
  * What a log has said to be durable is there at the next start, whatever happened to the process, the page
  * cache and the disk in between (P17-P20); what was still on its way is there, or not, or replaces what it
- * was to replace. A flipped bit may cost a member what it holds: then others must have it.
+ * was to replace. A snapshot stands for the entries up to its point.
  */
 export class DurabilityChecker implements RunningChecker {
   readonly #world: World;
@@ -18,9 +18,14 @@ export class DurabilityChecker implements RunningChecker {
     this.#logs = logs;
   }
 
-  recovered(member: number, { hardState, entries }: WalRecovered, rotten: boolean): void {
-    if (rotten) return;
-    const { terms, term, vote, waiting } = this.#logs.of(member);
+  recovered(member: number, { hardState, base, entries, snapshot }: WalRecovered): void {
+    const { terms, term, vote, waiting, snapshotIndex } = this.#logs.of(member);
+    if ((snapshot?.index ?? 0) < snapshotIndex) {
+      this.#world.violation(
+        'what is durable stays',
+        `member ${member} restarted with a snapshot of index ${snapshot?.index ?? 0}; one of index ${snapshotIndex} had been durable`,
+      );
+    }
     const possible = new Map<number, Set<number>>();
     let firstReplaced = Infinity;
     for (const { batch } of waiting) {
@@ -32,7 +37,9 @@ export class DurabilityChecker implements RunningChecker {
     }
     for (const [at, durableTerm] of terms.entries()) {
       const index = at + 1;
-      const found = entries[at]?.term;
+      // A snapshot stands for it, and its state is compared with everybody's.
+      if (index <= (snapshot?.index ?? 0)) continue;
+      const found = entries[at - base.index]?.term;
       if (found === durableTerm) continue;
       const isReplaced = index >= firstReplaced && (found === undefined || possible.get(index)?.has(found));
       if (isReplaced === true) continue;

@@ -1,15 +1,17 @@
+import type { SnapshotPoint } from '@quorate/raft';
 import type { WalBatch, WalRecovered } from '@quorate/wal';
+import type { CommittedLogChecker } from './committed-log-checker.js';
 import type { RunningChecker } from './member-view.js';
 
 interface DurableMember {
-  /** Of the entries 1, 2, ... that the log has said to be durable. */
+  /** Of the entries 1, 2, ... that the log has said to be durable, or that a durable snapshot stands for. */
   readonly terms: number[];
+  /** Of the newest durable snapshot, 0 when there is none. */
+  snapshotIndex: number;
   term: number;
   vote: number | null;
   /** Handed to the disk, oldest first. */
   waiting: { readonly batch: WalBatch; durable: boolean }[];
-  /** Entries that a member with a flipped bit held durably before: it acknowledged them. */
-  readonly acknowledgedBefore: Set<string>;
 }
 
 /**
@@ -18,29 +20,40 @@ interface DurableMember {
  */
 export class DurableLogs implements RunningChecker {
   readonly #members = new Map<number, DurableMember>();
+  readonly #committedLog: Pick<CommittedLogChecker, 'committed'>;
+
+  constructor(committedLog: Pick<CommittedLogChecker, 'committed'>) {
+    this.#committedLog = committedLog;
+  }
 
   of(member: number): DurableMember {
     let known = this.#members.get(member);
     if (known === undefined) {
-      known = { terms: [], term: 0, vote: null, waiting: [], acknowledgedBefore: new Set() };
+      known = { terms: [], snapshotIndex: 0, term: 0, vote: null, waiting: [] };
       this.#members.set(member, known);
     }
     return known;
   }
 
   holds(member: number, index: number, term: number): boolean {
-    const { terms, acknowledgedBefore } = this.of(member);
-    return terms[index - 1] === term || acknowledgedBefore.has(`${index}@${term}`);
+    return this.of(member).terms[index - 1] === term;
   }
 
   /** Is anything gone that the member's log had said to be durable? */
-  hasLost(member: number, { hardState, entries }: WalRecovered): boolean {
-    const { terms, term, vote, waiting } = this.of(member);
+  hasLost(member: number, { hardState, base, entries, snapshot }: WalRecovered): boolean {
+    const { terms, term, vote, waiting, snapshotIndex } = this.of(member);
     // What a later write was to replace may be gone.
     const replacedFrom = Math.min(...waiting.map(({ batch }) => batch.entries[0]?.index ?? Infinity));
-    const isGone = terms.some((held, at) => at + 1 < replacedFrom && entries[at]?.term !== held);
+    const restoredIndex = snapshot?.index ?? 0;
+    const isGone = terms.some(
+      (held, at) =>
+        at + 1 > restoredIndex && at + 1 < replacedFrom && entries[at - base.index]?.term !== held,
+    );
     return (
-      isGone || hardState.term < term || (hardState.term === term && vote !== null && hardState.vote !== vote)
+      isGone ||
+      restoredIndex < snapshotIndex ||
+      hardState.term < term ||
+      (hardState.term === term && vote !== null && hardState.vote !== vote)
     );
   }
 
@@ -58,18 +71,37 @@ export class DurableLogs implements RunningChecker {
       const { entries, hardState } = known.waiting[0].batch;
       known.waiting.shift();
       const [first] = entries;
-      if (first !== undefined) known.terms.length = Math.min(known.terms.length, first.index - 1);
-      for (const entry of entries) known.terms[entry.index - 1] = entry.term;
+      if (first !== undefined)
+        known.terms.length = Math.min(known.terms.length, Math.max(first.index - 1, known.snapshotIndex));
+      for (const entry of entries)
+        if (entry.index > known.snapshotIndex) known.terms[entry.index - 1] = entry.term;
       if (hardState !== null) [known.term, known.vote] = [hardState.term, hardState.vote];
     }
   }
 
-  recovered(member: number, { hardState, entries }: WalRecovered, rotten: boolean): void {
+  /** P9: what follows the point in the log stays only behind an entry of the point's own term. */
+  snapshotDurable(member: number, { index, term }: SnapshotPoint): void {
     const known = this.of(member);
-    if (rotten)
-      for (const [at, term] of known.terms.entries()) known.acknowledgedBefore.add(`${at + 1}@${term}`);
+    if (index <= known.snapshotIndex) return;
+    const isTailKept = known.terms[index - 1] === term;
+    known.snapshotIndex = index;
+    if (!isTailKept) known.terms.length = Math.min(known.terms.length, index);
+    this.#standFor(known, index);
+  }
+
+  recovered(member: number, { hardState, base, entries, snapshot }: WalRecovered): void {
+    const known = this.of(member);
     known.waiting = [];
-    known.terms.splice(0, known.terms.length, ...entries.map((entry) => entry.term));
+    known.snapshotIndex = snapshot?.index ?? 0;
+    known.terms.length = Math.min(known.terms.length, base.index);
+    this.#standFor(known, known.snapshotIndex);
+    known.terms.length = base.index;
+    for (const entry of entries) known.terms[entry.index - 1] = entry.term;
     [known.term, known.vote] = [hardState.term, hardState.vote];
+  }
+
+  /** A snapshot holds committed entries only: those are the same everywhere. */
+  #standFor({ terms }: DurableMember, index: number): void {
+    for (let at = 0; at < index; at += 1) terms[at] = this.#committedLog.committed[at]?.entry.term ?? 0;
   }
 }

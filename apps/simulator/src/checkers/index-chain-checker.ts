@@ -2,8 +2,8 @@ import type { World } from '../world.js';
 import type { MemberView, RunningChecker } from './member-view.js';
 
 /**
- * The ordered chain of indexes, after each step: applied <= min(commit, durable) <= last (P40; openraft's
- * "State Ordering"). A snapshot's index will stand before `applied`, and what is purged before that.
+ * The ordered chain of indexes, after each step: compacted <= snapshot <= applied <= min(commit, durable) <= last
+ * (P40; openraft's "State Ordering").
  */
 export class IndexChainChecker implements RunningChecker {
   readonly #world: World;
@@ -15,11 +15,14 @@ export class IndexChainChecker implements RunningChecker {
   observe({ id, raft, machine }: MemberView): void {
     const { commitIndex, durableIndex, lastIndex } = raft;
     const applied = machine.appliedIndex;
-    if (applied <= Math.min(commitIndex, durableIndex) && Math.max(commitIndex, durableIndex) <= lastIndex)
-      return;
+    const compacted = raft.firstIndex - 1;
+    const snapshot = raft.snapshotPoint?.index ?? 0;
+    const isOrdered =
+      compacted <= snapshot && snapshot <= applied && applied <= Math.min(commitIndex, durableIndex);
+    if (isOrdered && Math.max(commitIndex, durableIndex) <= lastIndex) return;
     this.#world.violation(
       'order of indexes',
-      `member ${id}: applied ${applied}, commit ${commitIndex}, durable ${durableIndex}, last ${lastIndex}`,
+      `member ${id}: compacted ${compacted}, snapshot ${snapshot}, applied ${applied}, commit ${commitIndex}, durable ${durableIndex}, last ${lastIndex}`,
     );
   }
 }

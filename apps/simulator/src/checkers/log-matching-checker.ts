@@ -31,8 +31,8 @@ export class LogMatchingChecker implements RunningChecker {
     this.#compare(member, entries, previousTerm);
   }
 
-  recovered(member: number, { entries }: WalRecovered): void {
-    this.#compare(member, entries, 0);
+  recovered(member: number, { base, entries }: WalRecovered): void {
+    this.#compare(member, entries, base.term);
   }
 
   #compare(member: number, entries: readonly LogEntry[], previousTerm: number): void {

@@ -1,5 +1,5 @@
 import type { StateMachine } from '@quorate/kv';
-import type { LogEntry, Message, Raft } from '@quorate/raft';
+import type { LogEntry, Message, Raft, SnapshotPoint } from '@quorate/raft';
 import type { Replica } from '@quorate/replica';
 import type { WalBatch, WalRecovered } from '@quorate/wal';
 
@@ -26,8 +26,10 @@ export interface RunningChecker {
   stored?(member: number, batch: WalBatch, previousTerm: number): void;
   /** The log has said that the batch is durable; the member has not yet heard of it. */
   durable?(member: number, batch: WalBatch): void;
-  /** A process starts with this. `rotten`: a bit of its disk was flipped. */
-  recovered?(member: number, recovered: WalRecovered, rotten: boolean): void;
+  /** A snapshot of the member is durable: from now on it stands for all entries up to its point. */
+  snapshotDurable?(member: number, point: SnapshotPoint): void;
+  /** A process starts with this. */
+  recovered?(member: number, recovered: WalRecovered): void;
 }
 
 /** An entry that some member has committed. */

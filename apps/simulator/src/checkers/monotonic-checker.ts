@@ -2,6 +2,7 @@ import type { Message } from '@quorate/raft';
 import type { WalRecovered } from '@quorate/wal';
 import type { World } from '../world.js';
 import type { MemberView, RunningChecker } from './member-view.js';
+import { promisesNothing } from './promise-checker.js';
 
 interface LastSeen {
   readonly process: number;
@@ -42,7 +43,7 @@ export class MonotonicChecker implements RunningChecker {
   }
 
   sent(from: number, message: Message): void {
-    if (message.type === 'preVoteRequest' || message.type === 'preVoteResponse') return;
+    if (promisesNothing(message)) return;
     const spoken = this.#spokenTerm.get(from) ?? 0;
     if (message.term < spoken) {
       this.#world.violation(

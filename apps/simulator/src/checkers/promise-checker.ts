@@ -4,6 +4,22 @@ import type { DurableLogs } from './durable-logs.js';
 import type { RunningChecker } from './member-view.js';
 
 /**
+ * A pre-vote names a term that nobody is in yet; what goes from driver to driver says nothing of a vote or a log.
+ */
+export function promisesNothing({ type }: Message): boolean {
+  switch (type) {
+    case 'preVoteRequest':
+    case 'preVoteResponse':
+    case 'snapshotChunk':
+    case 'snapshotChunkRequest':
+    case 'stateHashReport':
+      return true;
+    default:
+      return false;
+  }
+}
+
+/**
  * No promise before it is durable (Raft, figure 2: "updated on stable storage before responding"; P11, P12):
  * a member that speaks in a term has that term on disk, one that grants a vote has the vote, one that
  * acknowledges entries has them all.
@@ -18,8 +34,7 @@ export class PromiseChecker implements RunningChecker {
   }
 
   sent(from: number, message: Message): void {
-    // A pre-vote promises nothing, and names a term that nobody is in yet.
-    if (message.type === 'preVoteRequest' || message.type === 'preVoteResponse') return;
+    if (promisesNothing(message)) return;
     const { term, vote, terms } = this.#logs.of(from);
     if (message.term > term) {
       this.#broken(from, `sent ${message.type} in term ${message.term} when term ${term} was on its disk`);

@@ -1,3 +1,4 @@
+import type { StateMachine } from '@quorate/kv';
 import type { World } from '../world.js';
 import type { MemberView, RunningChecker } from './member-view.js';
 
@@ -10,6 +11,23 @@ export class StateHashChecker implements RunningChecker {
 
   constructor(world: World) {
     this.#world = world;
+  }
+
+  /** What was restored from a copy is what the members had at that index, and holds everything up to `minRevision`. */
+  compare(machine: StateMachine, minRevision: number, what: string): void {
+    const hash = machine.stateHash();
+    const known = this.#hashAt.get(machine.appliedIndex);
+    if (known !== undefined && known.hash !== hash) {
+      this.#world.violation(
+        'equal states',
+        `${what} is state ${hash}, member ${known.member} had ${known.hash}`,
+      );
+    }
+    if (machine.head >= minRevision) return;
+    this.#world.violation(
+      'a copy holds what was acknowledged before it',
+      `${what} ends at revision ${machine.head}, ${minRevision} had been acknowledged`,
+    );
   }
 
   observe(member: MemberView): void {

@@ -1,3 +1,4 @@
+import type { StateMachine } from '@quorate/kv';
 import type { Cluster } from '../cluster.js';
 import type { SimulatedGateway } from '../gateway.js';
 import type { Host } from '../host.js';
@@ -19,6 +20,10 @@ export interface FaultContext {
   /** Counts a fault of the kind, and says in the story what it does. */
   readonly fault: (kind: string, sentence: string) => void;
   readonly tell: (sentence: string) => void;
+  /** The newest revision that any user was told of so far. */
+  readonly acknowledgedRevision: () => number;
+  /** A violation unless the members had this state at this index, and it holds everything up to `minRevision`. */
+  readonly stateWas: (machine: StateMachine, minRevision: number, what: string) => void;
   /** Later, unless all faults have ended by then. */
   readonly later: (delayMs: number, task: () => void) => void;
   /** The end of a fault: later, and at the latest when all faults end. Runs once. */

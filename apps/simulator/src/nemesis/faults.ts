@@ -4,6 +4,7 @@ import * as disk from './disk-faults.js';
 import * as feed from './feed-faults.js';
 import * as host from './host-faults.js';
 import * as network from './network-faults.js';
+import * as operator from './operator-acts.js';
 
 export interface FaultEntry {
   /** In how many worlds it is there at all: always-on faults hide each other's bugs. */
@@ -118,6 +119,19 @@ export const FAULTS = {
     run: feed.loseFeedTail,
     counted: ['feed tail lost'],
   },
+  transfer: {
+    probability: 0.3,
+    meanMs: [500, 4_000],
+    run: operator.transferLeadership,
+    counted: ['leadership transferred'],
+  },
+  snapshot: {
+    probability: 0.3,
+    meanMs: [500, 4_000],
+    run: operator.takeSnapshot,
+    counted: ['snapshot by command'],
+  },
+  backup: { probability: 0.3, meanMs: [1_000, 5_000], run: operator.takeBackup, counted: ['backup'] },
 } as const satisfies Record<string, FaultEntry>;
 
 export type FaultKind = keyof typeof FAULTS;

@@ -15,6 +15,8 @@ export interface NemesisTargets {
   readonly gateways: readonly SimulatedGateway[];
   /** All machines that may break and be separated: of members, clients, gateways. */
   readonly hosts: readonly Host[];
+  readonly acknowledgedRevision: FaultContext['acknowledgedRevision'];
+  readonly stateWas: FaultContext['stateWas'];
 }
 
 /** Breaks things at random moments, each kind at its own pace, until told to stop. What it broke, it also mends, later. */

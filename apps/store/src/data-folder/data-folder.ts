@@ -1,5 +1,6 @@
 import type { ClusterMember } from '@quorate/api';
 import type { ClusterDescription } from '@quorate/link';
+import { DecodeError } from '@quorate/kv';
 import { memberId } from '@quorate/raft';
 import {
   NodeDisk,
@@ -11,13 +12,14 @@ import {
   openWal,
   readIdentity,
 } from '@quorate/wal';
-import type { FolderLock, Wal, WalIdentity, WalRecovered } from '@quorate/wal';
+import type { FolderLock, SnapshotFiles, Wal, WalIdentity, WalRecovered } from '@quorate/wal';
 import { errorText } from '../configuration/cluster-file.js';
 import { StartError } from '../configuration/configuration.js';
 
 export interface OpenFolder {
   readonly wal: Wal;
   readonly recovered: WalRecovered;
+  readonly snapshots: SnapshotFiles;
   readonly lock: FolderLock;
 }
 
@@ -108,7 +110,7 @@ function refuseOther(directory: string, found: WalIdentity, expected: WalIdentit
 }
 
 /** What is wrong with a folder, for the operator. Programmer errors stay what they are. */
-function startError(directory: string, error: unknown): unknown {
+export function startError(directory: string, error: unknown): unknown {
   if (error instanceof WalLockedError) {
     return new StartError(`The data folder ${directory} is in use by another process: stop that one first.`);
   }
@@ -123,6 +125,11 @@ function startError(directory: string, error: unknown): unknown {
         `Check the disk, and put back the folder as it was last.`,
     );
   }
+  if (error instanceof DecodeError) {
+    return new StartError(
+      `The snapshot in ${directory} is not whole: ${errorText(error)}. Check the disk, and put back the folder as it was last.`,
+    );
+  }
   if (error instanceof Error && 'code' in error && typeof error.code === 'string') {
     return new StartError(`The data folder ${directory} cannot be used: ${errorText(error)}.`);
   }
@@ -130,7 +137,7 @@ function startError(directory: string, error: unknown): unknown {
 }
 
 /** Flushes and closes the log, then lets others in. Rejects with the log's failure, if it had one. */
-export async function closeFolder({ wal, lock }: OpenFolder): Promise<void> {
+export async function closeFolder({ wal, lock }: Pick<OpenFolder, 'wal' | 'lock'>): Promise<void> {
   try {
     await new Promise<void>((resolve, reject) => {
       wal.close((error) => (error === null ? resolve() : reject(error)));

@@ -1,3 +1,4 @@
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { NodeDisk, WalDamagedError, WalLockedError, lockFolder, openWal, readIdentity } from '@quorate/wal';
 import type { Disk, DiskFile } from '@quorate/wal';
 import { errorText } from '../configuration/cluster-file.js';
@@ -6,8 +7,8 @@ import { StartError } from '../configuration/configuration.js';
 /** Takes every write and forgets it: a log can be read through it exactly as a start would, and stays as it is. */
 class ReadingDisk extends NodeDisk implements Disk {
   override makeDirectory(): void {}
-  override openFile(path: string): DiskFile {
-    return new ForgetfulFile(this.readFile(path).length);
+  override openFile(path: string, { create }: { readonly create: boolean }): DiskFile {
+    return new ForgetfulFile(create ? null : openSync(path, 'r'));
   }
   override rename(): void {}
   override remove(): void {}
@@ -15,7 +16,23 @@ class ReadingDisk extends NodeDisk implements Disk {
 }
 
 class ForgetfulFile implements DiskFile {
-  constructor(readonly size: number) {}
+  /** Null: a file that would have been made. */
+  readonly #descriptor: number | null;
+
+  constructor(descriptor: number | null) {
+    this.#descriptor = descriptor;
+  }
+
+  get size(): number {
+    return this.#descriptor === null ? 0 : fstatSync(this.#descriptor).size;
+  }
+
+  read(position: number, length: number): Uint8Array {
+    const bytes = Buffer.alloc(Math.max(0, Math.min(length, this.size - position)));
+    if (this.#descriptor === null || bytes.length === 0) return bytes;
+    return bytes.subarray(0, readSync(this.#descriptor, bytes, 0, bytes.length, position));
+  }
+
   write(chunks: readonly Uint8Array[]): number {
     return chunks.reduce((bytes, chunk) => bytes + chunk.length, 0);
   }
@@ -24,12 +41,14 @@ class ForgetfulFile implements DiskFile {
   }
   syncNow(): void {}
   truncate(): void {}
-  close(): void {}
+  close(): void {
+    if (this.#descriptor !== null) closeSync(this.#descriptor);
+  }
 }
 
 /**
- * Lists what the log of a stopped member holds: identity, hard state, one line for each of the last `last` entries, torn
- * bytes. Changes nothing. Throws StartError.
+ * Lists what the log of a stopped member holds: identity, hard state, torn bytes, the newest snapshot, one line for each of the
+ * last `last` entries. Changes nothing. Throws StartError.
  */
 export async function inspectFolder(directory: string, last: number): Promise<readonly string[]> {
   const disk = new ReadingDisk();
@@ -37,7 +56,9 @@ export async function inspectFolder(directory: string, last: number): Promise<re
     if (readIdentity(disk, directory) === null) throw new StartError(`There is no log in ${directory}.`);
     const lock = await lockFolder(directory);
     try {
-      const { identity, hardState, entries, tornBytes } = openWal(disk, directory).recovered;
+      const { recovered, snapshots } = openWal(disk, directory);
+      const { identity, hardState, entries, tornBytes } = recovered;
+      const snapshot = snapshots.newest;
       const first = entries[0];
       const newest = entries.at(-1);
       const bytes = entries.reduce((sum, entry) => sum + entry.payload.length, 0);
@@ -48,6 +69,9 @@ export async function inspectFolder(directory: string, last: number): Promise<re
           ? 'no entries'
           : `entries ${first.index} to ${newest.index}, ${bytes} bytes of payload`,
         `torn bytes at the end: ${tornBytes}${tornBytes === 0 ? '' : ' (an unfinished write; the next start cuts them off)'}`,
+        snapshot === null
+          ? 'no snapshot'
+          : `snapshot at index ${snapshot.index} term ${snapshot.term}, ${snapshot.payloadBytes} bytes`,
         ...entries
           .slice(Math.max(0, entries.length - last))
           .map((entry) => `${entry.index} term ${entry.term} ${entry.kind} ${entry.payload.length} bytes`),

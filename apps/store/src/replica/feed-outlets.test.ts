@@ -17,7 +17,7 @@ class Subscriber implements FeedSubscriber {
 function setUp(withNats: boolean): { outlets: FeedOutlets; published: Uint8Array[]; write: () => void } {
   const machine = new StateMachine();
   const published: Uint8Array[] = [];
-  const outlets = new FeedOutlets(machine, {
+  const outlets = new FeedOutlets(() => machine, {
     key: new Uint8Array(32),
     clusterId: '0123456789abcdef',
     epoch: 1,

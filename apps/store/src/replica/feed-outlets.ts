@@ -30,7 +30,8 @@ export interface FeedCounts {
  * tick, never in the path of a request.
  */
 export class FeedOutlets {
-  readonly #state: FeedState;
+  /** Asked anew each time: an installed snapshot is another state machine. */
+  readonly #state: () => FeedState;
   readonly #publish: ((bytes: Uint8Array) => void) | null;
   readonly #toNats: FeedPublisher;
   readonly #toLinks: FeedPublisher;
@@ -40,7 +41,7 @@ export class FeedOutlets {
   #dropped = 0;
   #turn: NodeJS.Immediate | null = null;
 
-  constructor(state: FeedState, options: FeedOutletsOptions) {
+  constructor(state: () => FeedState, options: FeedOutletsOptions) {
     this.#state = state;
     this.#publish = options.publish;
     this.#toNats = new FeedPublisher(options);
@@ -58,14 +59,14 @@ export class FeedOutlets {
 
   /** Leadership was won or lost. Only the leader publishes to NATS. */
   leading(leads: boolean): void {
-    if (leads && this.#publish !== null) this.#toNats.start(this.#state.head);
+    if (leads && this.#publish !== null) this.#toNats.start(this.#state().head);
     else this.#toNats.stop();
     this.schedule();
   }
 
   /** Adds one subscriber. What was published before it came it finds through the chain rule. */
   subscribe(subscriber: FeedSubscriber): void {
-    if (this.#subscribers.size === 0) this.#toLinks.start(this.#state.head);
+    if (this.#subscribers.size === 0) this.#toLinks.start(this.#state().head);
     this.#subscribers.add(subscriber);
     this.schedule();
   }
@@ -90,8 +91,8 @@ export class FeedOutlets {
     for (const subscriber of this.#subscribers) if (!subscriber.open) this.#subscribers.delete(subscriber);
     if (this.#subscribers.size === 0) this.#toLinks.stop();
     for (let count = 0; count < MESSAGES_PER_TURN_MAX; count += 1) {
-      const forNats = this.#toNats.next(this.#state);
-      const forLinks = this.#toLinks.next(this.#state);
+      const forNats = this.#toNats.next(this.#state());
+      const forLinks = this.#toLinks.next(this.#state());
       if (forNats === null && forLinks === null) return;
       if (forNats !== null) {
         this.#publish?.(forNats);

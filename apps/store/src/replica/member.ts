@@ -3,7 +3,6 @@ import type { LinkRole, MemberStatus, StoreRequest, StoreResponse } from '@quora
 import { authorize, failure } from '@quorate/api';
 import { connectFeed } from '@quorate/feed/nats';
 import type { FeedConnection, FeedConnectionCounters } from '@quorate/feed/nats';
-import { StateMachine } from '@quorate/kv';
 import { memberId } from '@quorate/raft';
 import { Replica, RequestHandler } from '@quorate/replica';
 import type { WalStats } from '@quorate/wal';
@@ -11,7 +10,7 @@ import type { OwnCluster } from '../configuration/cluster-file.js';
 import type { NatsConfiguration, StoreConfiguration } from '../configuration/configuration.js';
 import { readPassword } from '../configuration/secrets.js';
 import type { MemberSecrets } from '../configuration/secrets.js';
-import { closeFolder, identityOf, openFolder } from '../data-folder/data-folder.js';
+import { closeFolder, identityOf, openFolder, startError } from '../data-folder/data-folder.js';
 import type { OpenFolder } from '../data-folder/data-folder.js';
 import type { Links } from '../link/links.js';
 import type { Log } from '../log.js';
@@ -33,6 +32,8 @@ export interface MemberOptions extends OwnCluster {
 
 /** Followers that lose their leader together campaign apart, within this. */
 const CAMPAIGN_DELAY_MS_MAX = 50;
+/** A graceful stop waits so long for another leader. */
+const HAND_OVER_MS_MAX = 1_000;
 
 /** The parts that exist while the member runs. */
 interface Running {
@@ -57,6 +58,7 @@ export class Member {
   readonly #options: MemberOptions;
   readonly #memberLog: MemberLog;
   #running: Running | null = null;
+  #stopping = false;
   #leads = false;
   #caughtUp = false;
 
@@ -99,14 +101,24 @@ export class Member {
     if (recovered.tornBytes > 0) {
       log.info('cut an unfinished write off the end of the log', { bytes: recovered.tornBytes });
     }
-    const running = this.#wire(folder, nats);
+    let running: Running;
+    try {
+      running = this.#wire(folder, nats);
+    } catch (error) {
+      // A snapshot that is not whole is found when it is read.
+      await closeFolder(folder);
+      throw startError(configuration.dataDirectory, error);
+    }
     this.#running = running;
     try {
       await links.open({
         onRequest: (caller, request, deadlineMs, respond) =>
           this.#take(running, caller.role, request, deadlineMs, respond),
         onRaftMessage: (message) => this.#guarded(() => running.replica.receive(message)),
-        onFeedSubscribe: (subscriber) => this.#guarded(() => running.feed.subscribe(subscriber)),
+        onFeedSubscribe: (subscriber) =>
+          this.#guarded(() => {
+            if (running.replica.divergedFailure === null) running.feed.subscribe(subscriber);
+          }),
         onPeerGone: (peer) => this.#peerGone(running, peer),
       });
     } catch (error) {
@@ -121,10 +133,15 @@ export class Member {
     });
   }
 
-  /** Answers what waits, closes the links, flushes and closes the log. Harmless when it does not run. */
+  /** Hands over, answers what waits, closes the links, flushes and closes the log. Harmless when it does not run. */
   async stop(): Promise<void> {
     const running = this.#running;
-    if (running === null) return;
+    if (running === null || this.#stopping) return;
+    this.#stopping = true;
+    // P29: whoever leads hands over first, so that nobody has to wait for an election.
+    await new Promise<void>((resolve) =>
+      this.#guarded(() => running.replica.handOver(HAND_OVER_MS_MAX, resolve)),
+    );
     this.#running = null;
     running.ticker.stop();
     running.replica.stop();
@@ -147,14 +164,6 @@ export class Member {
 
   #wire(folder: OpenFolder, natsLoginOrNull: NatsLogin | null): Running {
     const { cluster, self, secrets, links } = this.#options;
-    const machine = new StateMachine();
-    const nats = natsLoginOrNull === null ? null : this.#connectNats(natsLoginOrNull);
-    const feed = new FeedOutlets(machine, {
-      key: secrets.feedKey,
-      clusterId: cluster.clusterId,
-      epoch: cluster.epoch,
-      publish: nats === null ? null : (bytes) => nats.publish(bytes),
-    });
     const replica = new Replica(
       {
         self: memberId(self.id),
@@ -171,11 +180,26 @@ export class Member {
         monotonicMs: () => performance.now(),
         fatal: (error) => this.#options.fatal(error),
       },
-      folder.wal,
-      folder.recovered,
-      machine,
-      { roleChanged: (status) => this.#roleChanged(status), applied: () => feed.schedule() },
+      folder,
+      {
+        roleChanged: (status) => this.#roleChanged(status),
+        applied: () => this.#running?.feed.schedule(),
+        installed: (index) => this.#installed(index),
+        diverged: ({ index, revision }) => {
+          this.#running?.feed.stop();
+          this.#options.log.error(
+            `the state of this member differs from the majority's at log index ${index}, revision ${revision}: it has stopped serving. Keep its folder for the analysis.`,
+          );
+        },
+      },
     );
+    const nats = natsLoginOrNull === null ? null : this.#connectNats(natsLoginOrNull);
+    const feed = new FeedOutlets(() => replica.machine, {
+      key: secrets.feedKey,
+      clusterId: cluster.clusterId,
+      epoch: cluster.epoch,
+      publish: nats === null ? null : (bytes) => nats.publish(bytes),
+    });
     const access = memberAccess();
     const handler = new RequestHandler(replica, {
       authorize: (token, need) => authorize(secrets.adminTokenHash, token, need),
@@ -237,6 +261,11 @@ export class Member {
     running.feed.schedule();
     this.#caughtUp ||= running.replica.caughtUp;
     this.#memberLog.quorum(running.replica.status());
+  }
+
+  #installed(index: number): void {
+    this.#options.log.info(`took over the leader's snapshot of log index ${index}`, { index });
+    this.#running?.feed.schedule();
   }
 
   #roleChanged(status: MemberStatus): void {

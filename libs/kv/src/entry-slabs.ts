@@ -1,0 +1,217 @@
+import assert from 'node:assert/strict';
+import { ByteReader, ByteWriter } from './bytes.js';
+import type { RowHash } from './state-hash.js';
+import { rowHash } from './state-hash.js';
+import { readRow, writeRow } from './rows.js';
+import type { Entry, Revision } from './types.js';
+import { revision } from './types.js';
+
+/** A slab of a small namespace; it doubles until the next. */
+const SLAB_BYTES_MIN = 1024;
+export const SLAB_BYTES_MAX = 64 * 1024;
+/** A row above this part of a slab gets a slab of its own: so no more than this is lost at a slab's end. */
+const OWN_SLAB_PART = 4;
+/** Below the smallest: a length, and an entry with the shortest names and no value. */
+const ROW_BYTES_MIN = 32;
+const LENGTH_BYTES = 4;
+const NUMBER_BYTES = 8;
+const ROW_TYPE_BYTES = 1;
+const TWO_TO_32 = 0x1_0000_0000;
+
+/** Rows one behind the other, each behind its u32 length: as they stand in a snapshot. */
+class Slab {
+  readonly bytes: Uint8Array;
+  readonly view: DataView;
+  /** Rows end here. What is written once is never written over. */
+  usedBytes = 0;
+  /** Of rows that were not removed. */
+  liveBytes = 0;
+  /** A bit for each row: no two rows begin within the same ROW_BYTES_MIN bytes. */
+  readonly #removed: Uint8Array;
+
+  constructor(capacityBytes: number) {
+    this.bytes = new Uint8Array(capacityBytes);
+    this.view = new DataView(this.bytes.buffer);
+    this.#removed = new Uint8Array(Math.ceil(capacityBytes / ROW_BYTES_MIN / 8));
+  }
+
+  isRemoved(offset: number): boolean {
+    const bit = Math.floor(offset / ROW_BYTES_MIN);
+    return (((this.#removed[bit >>> 3] ?? 0) >>> (bit & 7)) & 1) === 1;
+  }
+
+  /** Returns where the bytes begin. */
+  append(bytes: Uint8Array): number {
+    const offset = this.usedBytes;
+    this.bytes.set(bytes, offset);
+    this.usedBytes += bytes.length;
+    this.liveBytes += bytes.length;
+    return offset;
+  }
+
+  remove(offset: number, bytes: number): void {
+    assert(!this.isRemoved(offset), 'a row is removed once');
+    const bit = Math.floor(offset / ROW_BYTES_MIN);
+    this.#removed[bit >>> 3] = (this.#removed[bit >>> 3] ?? 0) | (1 << (bit & 7));
+    this.liveBytes -= bytes;
+  }
+
+  get isSparse(): boolean {
+    return this.liveBytes * 2 < this.usedBytes;
+  }
+}
+
+/**
+ * An entry as its encoded row in a slab: two words on the heap, and no object for the value. It is valid for as long
+ * as anybody holds it, for a slab is never reused: the garbage collector frees it behind the last of its rows.
+ */
+export class StoredEntry {
+  readonly slab: Slab;
+  readonly offset: number;
+
+  constructor(slab: Slab, offset: number) {
+    this.slab = slab;
+    this.offset = offset;
+  }
+
+  /** Of the row and the length before it. */
+  get byteLength(): number {
+    return LENGTH_BYTES + this.slab.view.getUint32(this.offset, true);
+  }
+
+  /** The row behind its length, not copied: what a snapshot has of it. Never mutate it. */
+  get bytes(): Uint8Array {
+    return this.slab.bytes.subarray(this.offset, this.offset + this.byteLength);
+  }
+
+  /** The row alone, not copied. */
+  get row(): Uint8Array {
+    return this.slab.bytes.subarray(this.offset + LENGTH_BYTES, this.offset + this.byteLength);
+  }
+
+  get hash(): RowHash {
+    return rowHash(this.row);
+  }
+
+  get revision(): Revision {
+    return revision(this.#number(0));
+  }
+
+  get version(): number {
+    return this.#number(1);
+  }
+
+  get createRevision(): Revision {
+    return revision(this.#number(2));
+  }
+
+  get key(): string {
+    const reader = new ByteReader(this.row);
+    reader.u8();
+    reader.string(this.slab.usedBytes);
+    return reader.string(this.slab.usedBytes);
+  }
+
+  /** A copy of everything: whoever has it keeps no slab alive and can change none. */
+  entry(): Entry {
+    const row = readRow(new ByteReader(this.row));
+    assert(row.type === 'entry', 'a slab has rows of entries');
+    return row.entry;
+  }
+
+  /** The first, second or third of the numbers behind the namespace and the key. */
+  #number(index: number): number {
+    const { view } = this.slab;
+    const namespaceAt = this.offset + LENGTH_BYTES + ROW_TYPE_BYTES;
+    const keyAt = namespaceAt + LENGTH_BYTES + view.getUint32(namespaceAt, true);
+    const at = keyAt + LENGTH_BYTES + view.getUint32(keyAt, true) + index * NUMBER_BYTES;
+    return view.getUint32(at + LENGTH_BYTES, true) * TWO_TO_32 + view.getUint32(at, true);
+  }
+}
+
+const scratch = new ByteWriter();
+
+/** Where rows are appended. */
+interface Shelf {
+  open: Slab;
+}
+
+/**
+ * The entries of one namespace, off the heap: a million small values as objects of their own cost more in headers than
+ * in bytes, and seconds of garbage collection. Rows are appended and never written over, so that snapshots and retained
+ * changes may share them. A slab of which more than half was removed is emptied: its owner sets the live rows anew. So
+ * live rows take at least half of the slabs, and a removed byte costs at most one that is moved.
+ */
+export class EntrySlabs {
+  // What was moved once is old, and likely to stay: apart from it, new rows are removed, and dropped, together.
+  readonly #added: Shelf = { open: new Slab(0) };
+  readonly #moved: Shelf = { open: new Slab(0) };
+  /** Slabs to be emptied. */
+  readonly #sparse: Slab[] = [];
+  #liveBytes = 0;
+
+  /** Bytes of rows that were not removed. */
+  get liveBytes(): number {
+    return this.#liveBytes;
+  }
+
+  /** Encodes an entry and keeps the row. */
+  add(entry: Entry): StoredEntry {
+    scratch.clear();
+    scratch.u32(0);
+    writeRow(scratch, { type: 'entry', entry });
+    scratch.patchU32(0, scratch.length - LENGTH_BYTES);
+    return this.#append(scratch.view(), this.#added);
+  }
+
+  /** The row is not needed here any more. Whoever else holds it can go on reading it. */
+  remove(stored: StoredEntry): void {
+    const { slab, offset, byteLength } = stored;
+    const wasSparse = slab.isSparse;
+    slab.remove(offset, byteLength);
+    this.#liveBytes -= byteLength;
+    if (!wasSparse && slab !== this.#added.open && slab !== this.#moved.open) this.#noteIfSparse(slab);
+  }
+
+  /**
+   * Empties one sparse slab, if there is any: calls `moved` for each of its live rows with the copy that takes its place.
+   * Called after each change, it has little to do each time: at most a slab.
+   */
+  compact(moved: (key: string, copy: StoredEntry) => void): void {
+    const slab = this.#sparse.pop();
+    if (slab === undefined) return;
+    for (let offset = 0; slab.liveBytes > 0;) {
+      const stored = new StoredEntry(slab, offset);
+      const { byteLength } = stored;
+      if (!slab.isRemoved(offset)) {
+        moved(stored.key, this.#append(stored.bytes, this.#moved));
+        slab.remove(offset, byteLength);
+        this.#liveBytes -= byteLength;
+      }
+      offset += byteLength;
+    }
+  }
+
+  #append(bytes: Uint8Array, shelf: Shelf): StoredEntry {
+    const slab = this.#slabFor(bytes.length, shelf);
+    const offset = slab.append(bytes);
+    this.#liveBytes += bytes.length;
+    return new StoredEntry(slab, offset);
+  }
+
+  #slabFor(bytes: number, shelf: Shelf): Slab {
+    const full = shelf.open;
+    if (full.usedBytes + bytes <= full.bytes.length) return full;
+    const grown = 2 ** Math.ceil(Math.log2(this.#liveBytes + bytes));
+    const capacity = Math.min(SLAB_BYTES_MAX, Math.max(SLAB_BYTES_MIN, grown));
+    if (bytes * OWN_SLAB_PART > capacity) return new Slab(bytes);
+    shelf.open = new Slab(capacity);
+    this.#noteIfSparse(full);
+    return shelf.open;
+  }
+
+  #noteIfSparse(slab: Slab): void {
+    // One without a live row is gone as soon as nobody else reads it.
+    if (slab.liveBytes > 0 && slab.isSparse) this.#sparse.push(slab);
+  }
+}
