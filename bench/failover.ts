@@ -1,4 +1,4 @@
-// `npm run bench:failover -- [--trials 20] [--json FILE]`: how long writes stand still when the leader goes. 64 writers in one process, over
+// `npm run bench:failover -- [--trials 20] [--fault SIGKILL] [--json FILE]`: how long writes stand still when the leader goes. 64 writers in one process, over
 // the SDK's links; a trial ends the leader in one way and notes the longest time between two acknowledgements. The cluster is three real
 // processes on loopback with fsync on. Build first (`npm run build`).
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -62,7 +62,9 @@ async function trial(cluster: DevCluster, client: QuorateClient, fault: Fault): 
   return { fault, gapMs, ...counts };
 }
 
-const { values } = parseArgs({ options: { trials: { type: 'string' }, json: { type: 'string' } } });
+const { values } = parseArgs({
+  options: { trials: { type: 'string' }, json: { type: 'string' }, fault: { type: 'string' } },
+});
 const trialCount = Number(values.trials ?? 20);
 const cluster = await DevCluster.start({ nats: false });
 const trials: Trial[] = [];
@@ -75,7 +77,7 @@ try {
   );
   const links = connectStore({ cluster: file, role: 'client', key });
   const client = new QuorateClient({ store: links.client, token: cluster.token });
-  for (const fault of ['SIGTERM', 'SIGKILL', 'SIGSTOP'] as const) {
+  for (const fault of (values.fault ?? 'SIGTERM SIGKILL SIGSTOP').split(' ') as Fault[]) {
     for (let number = 0; number < trialCount; number += 1) trials.push(await trial(cluster, client, fault));
     const of = trials.filter((one) => one.fault === fault);
     const gaps = of.map(({ gapMs }) => gapMs).toSorted((one, other) => one - other);

@@ -150,6 +150,8 @@ export class Replica {
   /** Confirmed reads whose index is not applied yet, in index order. */
   readonly #readsToApply: { index: LogIndex; id: number }[] = [];
   #nextReadId = 1;
+  /** To anybody, since the last leader was found to be gone. */
+  #grantedPreVote = false;
   #observedTerm: Term;
   #observedRole: string;
   #observedLeader: MemberId | null = null;
@@ -257,12 +259,17 @@ export class Replica {
    * the leader; then call `campaignWithoutLeader` after a short random delay, so that not all followers campaign at once.
    */
   peerGone(peer: MemberId): boolean {
+    this.#grantedPreVote = false;
     return !this.#stopped && this.raft.forgetLeader(peer);
   }
 
-  /** Asks for an election, unless a leader is known meanwhile. */
+  /**
+   * Asks for an election, unless a leader is known meanwhile, or somebody was faster: two that both pass the pre-vote would split the votes,
+   * and then everybody waits for an election timeout.
+   */
   campaignWithoutLeader(): void {
     if (this.#stopped || this.raft.role !== 'follower' || this.raft.leader !== null) return;
+    if (this.#grantedPreVote) return;
     this.raft.campaign();
     this.#deferFlush();
   }
@@ -510,7 +517,10 @@ export class Replica {
       written.durable = true;
     }
     if (this.#stopped) return; // storage failed at once
-    for (const message of ready.messages) this.#environment.send(message);
+    for (const message of ready.messages) {
+      if (message.type === 'preVoteResponse' && message.granted) this.#grantedPreVote = true;
+      this.#environment.send(message);
+    }
     this.#releaseDurable();
     this.#apply(ready.committed);
     this.#answerReads(ready);

@@ -1,6 +1,6 @@
 import type { StoreRequest, StoreResponse } from '@quorate/api';
 import { StateMachine } from '@quorate/kv';
-import type { Message } from '@quorate/raft';
+import { memberId, type Message } from '@quorate/raft';
 import { describe, expect, it } from 'vitest';
 import { World, get, put, started, write } from './replica.testing.js';
 
@@ -354,6 +354,28 @@ describe('moving leadership', () => {
     world.pass(2_500);
     const leads = leaderOf(world);
     expect(world.ask(leads, get('held')).answer).toMatchObject({ entry: null });
+  });
+
+  it('fast failover: who has granted a pre-vote since does not campaign against it, and a lost one delays nobody for ever', () => {
+    const { world } = started();
+    world.cut.add(1);
+    const [, second, third] = world.members.map(({ replica }) => replica);
+    expect(second!.peerGone(memberId(1))).toBe(true);
+    expect(third!.peerGone(memberId(1))).toBe(true);
+    for (const { sent } of world.members) sent.length = 0;
+    second!.campaignWithoutLeader();
+    // The third has heard the question; what becomes of the vote is on its way.
+    world.settleUntil(() => world.members[2]!.sent.some(({ type }) => type === 'preVoteResponse'));
+    third!.campaignWithoutLeader();
+    expect(third!.raft.role).toBe('follower');
+    world.settle();
+    expect(second!.raft.role).toBe('leader');
+    // The one who was first vanishes: the other one needs an election timeout, no more.
+    expect(third!.peerGone(memberId(2))).toBe(true);
+    world.cut.clear();
+    world.cut.add(2);
+    world.pass(4_000);
+    expect([1, 3]).toContain(leaderOf(world));
   });
 
   it('before it stops a leader hands over to whoever is nearest', () => {

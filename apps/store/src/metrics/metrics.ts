@@ -48,6 +48,15 @@ export class Metrics {
     this.#set('quorate_raft_last_index', 'Newest log index.', status.lastIndex);
     this.#set('quorate_store_revision', 'Newest revision.', status.revision);
     this.#set('quorate_store_entries', 'Entries in all namespaces.', status.entries);
+    this.#set('quorate_raft_first_index', 'Lowest log index that is not compacted away.', status.firstIndex);
+    this.#set(
+      'quorate_snapshot_index',
+      'Log index of the newest durable snapshot, 0 for none.',
+      status.snapshotIndex,
+    );
+    this.#set('quorate_wal_log_bytes', "Bytes of the log's files.", status.logBytes);
+    this.#set('quorate_disk_stalled', '1 while the disk finishes no writes.', status.diskStalled ? 1 : 0);
+    this.#set('quorate_diverged', "1 when the state differs from the majority's.", status.diverged ? 1 : 0);
     const reachable = status.peers.filter((peer) => peer.reachable).length;
     this.#set('quorate_link_peers_reachable', 'Peers with an open link.', reachable);
   }
