@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { ByteReader, ByteWriter, DecodeError, EncodeError } from './bytes.js';
+import { BytePool, ByteReader, ByteWriter, DecodeError, EncodeError } from './bytes.js';
 
 function written(write: (writer: ByteWriter) => void): Uint8Array {
   const writer = new ByteWriter();
@@ -68,10 +68,30 @@ describe('bytes', () => {
     expect(() => read(new ByteReader(Uint8Array.from(bytes)))).toThrow(DecodeError);
   });
 
-  test('bytes read are a copy', () => {
-    const source = Uint8Array.from([2, 0, 0, 0, 8, 9]);
+  // The slice of a Buffer is no copy, and what comes from a socket is one.
+  test.each([
+    ['an array', Uint8Array.from([2, 0, 0, 0, 8, 9])],
+    ['a Buffer', Buffer.from([2, 0, 0, 0, 8, 9])],
+  ])('bytes read from %s are a copy, a view is not', (_, source) => {
     const copy = new ByteReader(source).bytes(2);
+    const view = new ByteReader(source).view(2);
     source[4] = 1;
     expect(copy).toEqual(Uint8Array.from([8, 9]));
+    expect(view[0]).toBe(1);
+  });
+
+  test('copies in a pool are independent of their source and of each other, and share memory unless they are large', () => {
+    const pool = new BytePool();
+    const sources = [100, 60_000, 0, 16_384, 16_385, 20_000, 100, 16_000, 16_000, 16_000, 16_000].map(
+      (length, index) => Buffer.alloc(length, index + 1),
+    );
+    const copies = sources.map((source) => pool.copy(source));
+    for (const source of sources) source.fill(0);
+    for (const [index, copy] of copies.entries()) {
+      expect(copy.length).toBe(sources[index]?.length);
+      expect(copy.every((byte) => byte === index + 1)).toBe(true);
+    }
+    expect(copies[0]?.buffer).toBe(copies[3]?.buffer);
+    expect(copies[1]?.buffer.byteLength).toBe(60_000);
   });
 });

@@ -1,4 +1,4 @@
-import { ByteReader, ByteWriter, DecodeError } from './bytes.js';
+import { BytePool, ByteReader, ByteWriter, DecodeError } from './bytes.js';
 import type {
   Change,
   ChangeBatch,
@@ -44,9 +44,14 @@ const CHANGE_PUT = 1;
 const CHANGE_DELETE = 2;
 const CHANGE_NAMESPACE = 3;
 
+const scratch = new ByteWriter();
+// Commands go into the log, and leave it in the order in which they came.
+const pool = new BytePool();
+
 /** The one encoding of a command. Throws EncodeError for text with a lone surrogate. */
 export function encodeCommand(command: Command): Uint8Array {
-  const writer = new ByteWriter();
+  const writer = scratch;
+  writer.clear();
   writer.u8(COMMAND_FORMAT);
   writer.u53(command.timeMs);
   const { registration, idempotency, body } = command;
@@ -59,10 +64,13 @@ export function encodeCommand(command: Command): Uint8Array {
     writer.u8(BODY_OPERATION);
     encodeOperation(writer, body.operation);
   }
-  return writer.finish();
+  return pool.copy(writer.view());
 }
 
-/** Total: a command or a DecodeError. Bytes that `encodeCommand` would not have written are refused. */
+/**
+ * Total: a command or a DecodeError. Bytes that `encodeCommand` would not have written are refused. The value of a put is not copied:
+ * whoever keeps it keeps `bytes` alive.
+ */
 export function decodeCommand(bytes: Uint8Array): Command {
   const reader = new ByteReader(bytes);
   const format = reader.u8();
@@ -81,7 +89,7 @@ export function decodeCommand(bytes: Uint8Array): Command {
 function readBody(reader: ByteReader): CommandBody {
   const type = reader.u8();
   if (type === BODY_REGISTER) return { type: 'register' };
-  if (type === BODY_OPERATION) return { type: 'operation', operation: decodeOperation(reader) };
+  if (type === BODY_OPERATION) return { type: 'operation', operation: readOperation(reader) };
   throw new DecodeError(`unknown command body ${type}`);
 }
 
@@ -135,10 +143,16 @@ export function encodeOperation(writer: ByteWriter, operation: Operation): void 
 
 /** Reads one operation. It may still break the rules for names, keys and sizes. */
 export function decodeOperation(reader: ByteReader): Operation {
+  const operation = readOperation(reader);
+  return operation.type === 'put' ? { ...operation, value: new Uint8Array(operation.value) } : operation;
+}
+
+/** The same, but the value of a put is not copied. */
+function readOperation(reader: ByteReader): Operation {
   const type = reader.u8();
   switch (type) {
     case OPERATION_PUT:
-      return { type: 'put', ...readTarget(reader), value: reader.bytes(VALUE_WIRE_BYTES_MAX) };
+      return { type: 'put', ...readTarget(reader), value: reader.view(VALUE_WIRE_BYTES_MAX) };
     case OPERATION_DELETE:
       return { type: 'delete', ...readTarget(reader) };
     case OPERATION_CREATE_NAMESPACE:
@@ -233,12 +247,18 @@ export function writeEntry(writer: ByteWriter, entry: Entry): void {
 }
 
 export function readEntry(reader: ByteReader): Entry {
+  const entry = readEntryView(reader);
+  return { ...entry, value: new Uint8Array(entry.value) };
+}
+
+/** The same, but the value is not copied. */
+export function readEntryView(reader: ByteReader): Entry {
   const namespace = readNamespaceName(reader);
   const key = reader.string(KEY_WIRE_BYTES_MAX);
   const entryRevision = readRevision(reader);
   const version = reader.u53();
   const createRevision = readRevision(reader);
-  const value = reader.bytes(VALUE_WIRE_BYTES_MAX);
+  const value = reader.view(VALUE_WIRE_BYTES_MAX);
   return { namespace, key, value, revision: entryRevision, version, createRevision };
 }
 

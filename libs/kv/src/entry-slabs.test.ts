@@ -21,6 +21,8 @@ function entryOf(key: string, value: Uint8Array, at = 1): Entry {
 class Owner {
   readonly slabs = new EntrySlabs();
   readonly stored = new Map<string, StoredEntry>();
+  readonly #numbers = new Map<string, number>();
+  readonly #keys: string[] = [];
   readonly expected = new Map<string, Entry>();
   movedBytes = 0;
   /** In one change. */
@@ -29,7 +31,9 @@ class Owner {
 
   set(entry: Entry): StoredEntry {
     this.#remove(entry.key);
-    const stored = this.slabs.add(entry);
+    const number = this.#numbers.get(entry.key) ?? this.#keys.push(entry.key) - 1;
+    this.#numbers.set(entry.key, number);
+    const stored = this.slabs.add(entry, number);
     this.stored.set(entry.key, stored);
     this.expected.set(entry.key, entry);
     this.#compact();
@@ -58,8 +62,9 @@ class Owner {
 
   #compact(): void {
     let bytes = 0;
-    this.slabs.compact((key, copy) => {
+    this.slabs.compact((copy) => {
       bytes += copy.byteLength;
+      const key = this.#keys[copy.number] ?? '';
       if (!this.stored.has(key)) throw new Error(`${key} is not live`);
       this.stored.set(key, copy);
     });
@@ -88,7 +93,7 @@ describe('slabs', () => {
       for (const [name, stored] of owner.stored) {
         live += stored.byteLength;
         const expected = owner.expected.get(name);
-        const head = [stored.key, stored.revision, stored.version, stored.createRevision];
+        const head = [stored.entry().key, stored.revision, stored.version, stored.createRevision];
         expect(head).toEqual([name, expected?.revision, expected?.version, 1]);
         expect(sameEntry(stored.entry(), expected)).toBe(true);
       }

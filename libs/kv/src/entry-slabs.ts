@@ -11,15 +11,20 @@ const SLAB_BYTES_MIN = 1024;
 export const SLAB_BYTES_MAX = 64 * 1024;
 /** A row above this part of a slab gets a slab of its own: so no more than this is lost at a slab's end. */
 const OWN_SLAB_PART = 4;
-/** Below the smallest: a length, and an entry with the shortest names and no value. */
+/** Below the smallest: a number, a length, and an entry with the shortest names and no value. */
 const ROW_BYTES_MIN = 32;
+const ENTRY_NUMBER_BYTES = 4;
 const LENGTH_BYTES = 4;
+const ROW_AT = ENTRY_NUMBER_BYTES + LENGTH_BYTES;
 const NUMBER_BYTES = 8;
 const ROW_TYPE_BYTES = 1;
 const TWO_TO_32 = 0x1_0000_0000;
 
-/** Rows one behind the other, each behind its u32 length: as they stand in a snapshot. */
-class Slab {
+/**
+ * Rows one behind the other, each behind the u32 number of its entry, by which its owner finds it, and its u32 length. Length and row are as
+ * they stand in a snapshot.
+ */
+export class Slab {
   readonly bytes: Uint8Array;
   readonly view: DataView;
   /** Rows end here. What is written once is never written over. */
@@ -62,8 +67,8 @@ class Slab {
 }
 
 /**
- * An entry as its encoded row in a slab: two words on the heap, and no object for the value. It is valid for as long
- * as anybody holds it, for a slab is never reused: the garbage collector frees it behind the last of its rows.
+ * An entry as its encoded row in a slab. Made when it is looked at; what is kept are the slab and the offset. It is valid for as long
+ * as anybody holds it, for a slab is never reused: the garbage collector frees it behind the last who holds it.
  */
 export class StoredEntry {
   readonly slab: Slab;
@@ -74,19 +79,29 @@ export class StoredEntry {
     this.offset = offset;
   }
 
-  /** Of the row and the length before it. */
-  get byteLength(): number {
-    return LENGTH_BYTES + this.slab.view.getUint32(this.offset, true);
+  /** The same for as long as the entry is there, whatever it is changed to. */
+  get number(): number {
+    return this.slab.view.getUint32(this.offset, true);
   }
 
-  /** The row behind its length, not copied: what a snapshot has of it. Never mutate it. */
+  /** Of the row, and the number and the length before it. */
+  get byteLength(): number {
+    return ROW_AT + this.slab.view.getUint32(this.offset + ENTRY_NUMBER_BYTES, true);
+  }
+
+  /** All of it, not copied. */
   get bytes(): Uint8Array {
     return this.slab.bytes.subarray(this.offset, this.offset + this.byteLength);
   }
 
+  /** The row behind its length, not copied: what a snapshot has of it. Never mutate it. */
+  get rowBehindLength(): Uint8Array {
+    return this.slab.bytes.subarray(this.offset + ENTRY_NUMBER_BYTES, this.offset + this.byteLength);
+  }
+
   /** The row alone, not copied. */
   get row(): Uint8Array {
-    return this.slab.bytes.subarray(this.offset + LENGTH_BYTES, this.offset + this.byteLength);
+    return this.slab.bytes.subarray(this.offset + ROW_AT, this.offset + this.byteLength);
   }
 
   get hash(): RowHash {
@@ -105,24 +120,17 @@ export class StoredEntry {
     return revision(this.#number(2));
   }
 
-  get key(): string {
-    const reader = new ByteReader(this.row);
-    reader.u8();
-    reader.string(this.slab.usedBytes);
-    return reader.string(this.slab.usedBytes);
-  }
-
   /** A copy of everything: whoever has it keeps no slab alive and can change none. */
   entry(): Entry {
     const row = readRow(new ByteReader(this.row));
     assert(row.type === 'entry', 'a slab has rows of entries');
-    return row.entry;
+    return { ...row.entry, value: new Uint8Array(row.entry.value) };
   }
 
   /** The first, second or third of the numbers behind the namespace and the key. */
   #number(index: number): number {
     const { view } = this.slab;
-    const namespaceAt = this.offset + LENGTH_BYTES + ROW_TYPE_BYTES;
+    const namespaceAt = this.offset + ROW_AT + ROW_TYPE_BYTES;
     const keyAt = namespaceAt + LENGTH_BYTES + view.getUint32(namespaceAt, true);
     const at = keyAt + LENGTH_BYTES + view.getUint32(keyAt, true) + index * NUMBER_BYTES;
     return view.getUint32(at + LENGTH_BYTES, true) * TWO_TO_32 + view.getUint32(at, true);
@@ -156,11 +164,12 @@ export class EntrySlabs {
   }
 
   /** Encodes an entry and keeps the row. */
-  add(entry: Entry): StoredEntry {
+  add(entry: Entry, number: number): StoredEntry {
     scratch.clear();
+    scratch.u32(number);
     scratch.u32(0);
     writeRow(scratch, { type: 'entry', entry });
-    scratch.patchU32(0, scratch.length - LENGTH_BYTES);
+    scratch.patchU32(ENTRY_NUMBER_BYTES, scratch.length - ROW_AT);
     return this.#append(scratch.view(), this.#added);
   }
 
@@ -177,14 +186,14 @@ export class EntrySlabs {
    * Empties one sparse slab, if there is any: calls `moved` for each of its live rows with the copy that takes its place.
    * Called after each change, it has little to do each time: at most a slab.
    */
-  compact(moved: (key: string, copy: StoredEntry) => void): void {
+  compact(moved: (copy: StoredEntry) => void): void {
     const slab = this.#sparse.pop();
     if (slab === undefined) return;
     for (let offset = 0; slab.liveBytes > 0;) {
       const stored = new StoredEntry(slab, offset);
       const { byteLength } = stored;
       if (!slab.isRemoved(offset)) {
-        moved(stored.key, this.#append(stored.bytes, this.#moved));
+        moved(this.#append(stored.bytes, this.#moved));
         slab.remove(offset, byteLength);
         this.#liveBytes -= byteLength;
       }

@@ -1,21 +1,18 @@
 import assert from 'node:assert/strict';
+import { Entries } from './entries.js';
 import type { StoredEntry } from './entry-slabs.js';
-import { EntrySlabs } from './entry-slabs.js';
 import type { OrderedMap } from './ordered-map.js';
 import { orderedMap } from './ordered-map.js';
+import type { NamespaceRow } from './rows.js';
 import { hashOfRow } from './rows.js';
 import type { RowHash } from './state-hash.js';
-import { RowSum } from './state-hash.js';
+import { LazyRowSum, RowSum } from './state-hash.js';
 import type { Entry, NamespaceRecord, Revision } from './types.js';
 
 interface NamespaceState {
   record: NamespaceRecord;
   newest: Revision;
-  /** Of the namespace's own row, which changes with each entry. */
-  hash: RowHash;
-  entries: OrderedMap<string, StoredEntry>;
-  /** Where the entries are. Not read by a snapshot, which has the entries themselves. */
-  slabs: EntrySlabs;
+  entries: Entries;
   /** Of the rows of the entries. Kept apart, so that dropping a namespace costs no hashing. */
   entrySum: RowSum;
   /** Frozen when it is below the table's generation: a snapshot still reads it. */
@@ -26,7 +23,7 @@ interface NamespaceState {
 export interface CapturedNamespace {
   readonly record: NamespaceRecord;
   readonly newest: Revision;
-  readonly entries: OrderedMap<string, StoredEntry>;
+  readonly entries: Entries;
 }
 
 /** All namespaces, their entries and the hash of both. Knows nothing of commands. */
@@ -34,7 +31,10 @@ export class Namespaces {
   readonly #states = new Map<string, NamespaceState>();
   // The same states in order of name: a snapshot and a list need the order, all else is faster without it.
   readonly #ordered = orderedMap<NamespaceState>();
-  readonly #sum = new RowSum();
+  /** Of the rows of all entries. */
+  readonly #entrySum = new RowSum();
+  // By name. Each change of an entry changes its namespace's own row.
+  readonly #rowSum = new LazyRowSum<string>((name) => hashOfRow(namespaceRow(this.#state(name))));
   #entryCount = 0;
   #generation = 0;
 
@@ -48,7 +48,9 @@ export class Namespaces {
   }
 
   get sum(): RowHash {
-    return this.#sum.value;
+    const sum = new RowSum(this.#entrySum.value);
+    sum.add(this.#rowSum.value);
+    return sum.value;
   }
 
   record(name: string): NamespaceRecord | undefined {
@@ -74,7 +76,7 @@ export class Namespaces {
     const state = this.#states.get(namespace);
     if (state === undefined) return { entries, truncated: false };
     // All keys with a prefix stand together, right from the prefix on.
-    for (const [key, stored] of state.entries.entries(prefix)) {
+    for (const [key, stored] of state.entries.from(prefix)) {
       if (!key.startsWith(prefix)) break;
       if (entries.length === limit) return { entries, truncated: true };
       entries.push(stored.entry());
@@ -88,16 +90,12 @@ export class Namespaces {
    */
   put(entry: Entry, before: StoredEntry | undefined, newest: Revision): StoredEntry {
     const state = this.#writable(entry.namespace);
-    const { entries, slabs, entrySum } = state;
     if (before !== undefined) this.#subtractEntry(state, before);
-    const stored = slabs.add(entry);
-    const isNew = entries.set(entry.key, stored);
-    assert.equal(isNew, before === undefined, 'what was there is taken out of the sum');
+    const stored = state.entries.put(entry, before);
     const { hash } = stored;
-    entrySum.add(hash);
-    this.#sum.add(hash);
+    state.entrySum.add(hash);
+    this.#entrySum.add(hash);
     this.#entryCount += 1;
-    compact(state);
     if (newest !== state.newest) this.#setRow(state, state.record, newest);
     return stored;
   }
@@ -106,8 +104,7 @@ export class Namespaces {
   delete(namespace: string, key: string, before: StoredEntry, revision: Revision): void {
     const state = this.#writable(namespace);
     this.#subtractEntry(state, before);
-    assert(state.entries.delete(key), 'the entry is there');
-    compact(state);
+    state.entries.delete(key, before);
     this.#setRow(state, state.record, revision);
   }
 
@@ -116,10 +113,9 @@ export class Namespaces {
     if (!this.#states.has(record.name)) return this.#create(record, newest);
     const state = this.#writable(record.name);
     if (record.deleted) {
-      this.#sum.subtract(state.entrySum.value);
+      this.#entrySum.subtract(state.entrySum.value);
       this.#entryCount -= state.entries.size;
-      state.entries = orderedMap();
-      state.slabs = new EntrySlabs();
+      state.entries = new Entries();
       state.entrySum = new RowSum();
     }
     this.#setRow(state, record, newest);
@@ -133,10 +129,8 @@ export class Namespaces {
 
   #create(record: NamespaceRecord, newest: Revision): void {
     const generation = this.#generation;
-    const slabs = new EntrySlabs();
-    const hash = hashOfRow({ type: 'namespace', record, newest });
-    this.#keep({ record, newest, hash, entries: orderedMap(), slabs, entrySum: new RowSum(), generation });
-    this.#sum.add(hash);
+    this.#keep({ record, newest, entries: new Entries(), entrySum: new RowSum(), generation });
+    this.#rowSum.add(record.name);
   }
 
   #keep(state: NamespaceState): void {
@@ -157,18 +151,16 @@ export class Namespaces {
 
   #subtractEntry(state: NamespaceState, stored: StoredEntry): void {
     const { hash } = stored;
-    state.slabs.remove(stored);
     state.entrySum.subtract(hash);
-    this.#sum.subtract(hash);
+    this.#entrySum.subtract(hash);
     this.#entryCount -= 1;
   }
 
   #setRow(state: NamespaceState, record: NamespaceRecord, newest: Revision): void {
-    this.#sum.subtract(state.hash);
+    this.#rowSum.remove(record.name);
     state.record = record;
     state.newest = newest;
-    state.hash = hashOfRow({ type: 'namespace', record, newest });
-    this.#sum.add(state.hash);
+    this.#rowSum.add(record.name);
   }
 
   #state(name: string): NamespaceState {
@@ -178,7 +170,7 @@ export class Namespaces {
   }
 }
 
-/** Moves what is left in a slab of which much was removed. The entries stay the same, so no hash changes. */
-function compact({ entries, slabs }: NamespaceState): void {
-  slabs.compact((key, copy) => entries.set(key, copy));
+/** The namespace's own row, without its entries. */
+export function namespaceRow({ record, newest }: CapturedNamespace): NamespaceRow {
+  return { type: 'namespace', record, newest };
 }

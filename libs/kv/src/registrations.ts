@@ -4,7 +4,7 @@ import { numberedMap } from './ordered-map.js';
 import type { AnswerRow, ClientRow } from './rows.js';
 import { hashOfRow } from './rows.js';
 import type { RowHash } from './state-hash.js';
-import { RowSum } from './state-hash.js';
+import { LazyRowSum, RowSum } from './state-hash.js';
 import type { ApplyResult, RegistrationStamp } from './types.js';
 
 export interface RegistrationLimits {
@@ -16,8 +16,8 @@ interface Client {
   readonly clientId: number;
   completedThrough: number;
   lastUsedIndex: number;
-  /** By sequence. */
-  readonly answers: Map<number, ApplyResult>;
+  /** By sequence. A row never changes. */
+  readonly answers: Map<number, AnswerRow>;
   /** Frozen when it is below the table's generation: a snapshot still reads it. */
   readonly generation: number;
 }
@@ -35,7 +35,7 @@ export interface CapturedClient {
   readonly clientId: number;
   readonly completedThrough: number;
   readonly lastUsedIndex: number;
-  readonly answers: ReadonlyMap<number, ApplyResult>;
+  readonly answers: ReadonlyMap<number, AnswerRow>;
 }
 
 /** Exactly once, first layer (P15): registered clients and the answers they may still ask for again. */
@@ -44,7 +44,9 @@ export class Registrations {
   readonly #clients = new Map<number, Client>();
   // By the log index of the last use, which is the order of eviction. One command uses one client.
   readonly #byLastUse = numberedMap<Client>();
-  readonly #sum = new RowSum();
+  // Each command changes its client's row, adds an answer, and ends another.
+  readonly #clientSum = new LazyRowSum<number>((clientId) => hashOfRow(clientRow(this.#client(clientId))));
+  readonly #answerSum = new LazyRowSum<AnswerRow>(hashOfRow);
   #generation = 0;
 
   constructor(limits: RegistrationLimits) {
@@ -63,7 +65,9 @@ export class Registrations {
   }
 
   get sum(): RowHash {
-    return this.#sum.value;
+    const sum = new RowSum(this.#clientSum.value);
+    sum.add(this.#answerSum.value);
+    return sum.value;
   }
 
   /** Adds a client and evicts those least recently used in log order, so that every member evicts the same. */
@@ -91,7 +95,7 @@ export class Registrations {
     const answer = client.answers.get(stamp.sequence);
     if (answer !== undefined) {
       // mark: a repeated request gets the answer of the first
-      return { type: 'answered', result: answer };
+      return { type: 'answered', result: answer.result };
     }
     if (client.answers.size >= this.#limits.answersPerClientMax) {
       return { type: 'refused', code: 'TOO_MANY_OUTSTANDING' };
@@ -136,30 +140,28 @@ export class Registrations {
   #insert(client: Client): void {
     this.#clients.set(client.clientId, client);
     assert(this.#byLastUse.set(client.lastUsedIndex, client), 'a command uses one client');
-    this.#sum.add(hashOfRow(clientRow(client)));
+    this.#clientSum.add(client.clientId);
   }
 
   #removeOldest(): void {
     const index = this.#byLastUse.minKey();
     const client = index === undefined ? undefined : this.#byLastUse.get(index);
     assert(client !== undefined, 'both maps have the same clients');
+    this.#clientSum.remove(client.clientId);
     this.#byLastUse.delete(client.lastUsedIndex);
     this.#clients.delete(client.clientId);
-    this.#sum.subtract(hashOfRow(clientRow(client)));
-    for (const [sequence, result] of client.answers) {
-      this.#sum.subtract(hashOfRow({ type: 'answer', clientId: client.clientId, sequence, result }));
-    }
+    for (const answer of client.answers.values()) this.#answerSum.remove(answer);
   }
 
   #keep(client: Client, row: AnswerRow): void {
-    client.answers.set(row.sequence, row.result);
-    this.#sum.add(hashOfRow(row));
+    client.answers.set(row.sequence, row);
+    this.#answerSum.add(row);
   }
 
   /** Moves the client to the newest place and forgets the answers that it has. */
   #use(known: Client, index: number, completedThrough: number): Client {
+    this.#clientSum.remove(known.clientId);
     this.#byLastUse.delete(known.lastUsedIndex);
-    this.#sum.subtract(hashOfRow(clientRow(known)));
     const frozen = known.generation !== this.#generation;
     const client = frozen
       ? { ...known, answers: new Map(known.answers), generation: this.#generation }
@@ -186,10 +188,16 @@ export class Registrations {
   }
 
   #forget(client: Client, sequence: number): void {
-    const result = client.answers.get(sequence);
-    if (result === undefined) return;
+    const answer = client.answers.get(sequence);
+    if (answer === undefined) return;
     client.answers.delete(sequence);
-    this.#sum.subtract(hashOfRow({ type: 'answer', clientId: client.clientId, sequence, result }));
+    this.#answerSum.remove(answer);
+  }
+
+  #client(clientId: number): Client {
+    const client = this.#clients.get(clientId);
+    assert(client !== undefined, `client ${clientId} is there`);
+    return client;
   }
 }
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { changeRevision } from './codec.js';
-import { StoredEntry } from './entry-slabs.js';
+import { Slab, StoredEntry } from './entry-slabs.js';
 import type { Change, Revision } from './types.js';
 
 export interface RetentionLimits {
@@ -12,13 +12,14 @@ export interface RetentionLimits {
   readonly retainedBytesMax: number;
 }
 
+type ChangeWithoutEntry = Exclude<Change, { readonly type: 'put' }>;
+
 /** A change as it is retained: a put is the entry's own row, and no copy of it. */
-export type RetainedChange = StoredEntry | Exclude<Change, { readonly type: 'put' }>;
+export type RetainedChange = StoredEntry | ChangeWithoutEntry;
 
 /** All changes of one revision. */
 interface RetainedRevision {
   readonly revision: Revision;
-  readonly timeMs: number;
   readonly count: number;
   readonly bytes: number;
 }
@@ -29,18 +30,21 @@ const CHANGE_OVERHEAD_BYTES = 128;
 /** The newest published changes, for consumers that fell behind. Whole revisions only. */
 export class RetainedChanges {
   readonly #limits: RetentionLimits;
-  // A queue of changes and of their times: the live part begins at #first, the dead part before it is cut off when it is
-  // the larger. Two arrays, for half a million objects with a change and a time would cost more than the two.
-  #changes: (RetainedChange | undefined)[] = [];
+  // A queue of changes: the live part begins at #first, the dead part before it is cut off when it is the larger. Of a put it has the slab
+  // and the offset of its row. Three arrays, for half a million objects would cost more, and the garbage collector walks them.
+  #changes: (Slab | ChangeWithoutEntry | undefined)[] = [];
+  #offsets: number[] = [];
   #timesMs: number[] = [];
   #first = 0;
   #byteCount = 0;
   #floor: Revision;
+  #newest: Revision;
 
   /** Nothing published up to and including `floor` is retained. */
   constructor(limits: RetentionLimits, floor: Revision) {
     this.#limits = limits;
     this.#floor = floor;
+    this.#newest = floor;
   }
 
   /** A consumer that has applied this revision, or a newer one, misses nothing that is not retained. */
@@ -58,11 +62,13 @@ export class RetainedChanges {
 
   /** Takes the published changes of one revision, newer than all before, and drops what is too old or too much. */
   append(revision: Revision, timeMs: number, changes: readonly RetainedChange[]): void {
-    const last = this.changeCount > 0 ? revisionOf(this.#at(this.#changes.length - 1)) : null;
-    assert(revision > this.#floor && (last === null || revision > last), 'revisions only grow');
+    assert(revision > this.#newest, 'revisions only grow');
     assert(changes.length > 0, 'a published revision has changes');
+    this.#newest = revision;
     for (const change of changes) {
-      this.#changes.push(change);
+      const isPut = change instanceof StoredEntry;
+      this.#changes.push(isPut ? change.slab : change);
+      this.#offsets.push(isPut ? change.offset : 0);
       this.#timesMs.push(timeMs);
       this.#byteCount += changeBytes(change);
     }
@@ -89,9 +95,11 @@ export class RetainedChanges {
   #trim(nowMs: number): void {
     const { retainedChangesMin, retainedMs, retainedBytesMax } = this.#limits;
     while (this.#first < this.#changes.length) {
+      const old = nowMs - (this.#timesMs[this.#first] ?? 0) > retainedMs;
+      // Mostly so. The change itself is not looked at: it is old, so it lies far away in memory.
+      if (!old && this.#byteCount <= retainedBytesMax) break;
       const oldest = this.#revisionAt(this.#first);
       const spare = this.changeCount - oldest.count >= retainedChangesMin;
-      const old = nowMs - oldest.timeMs > retainedMs;
       if (!(spare && old) && this.#byteCount <= retainedBytesMax) break;
       this.#byteCount -= oldest.bytes;
       this.#floor = oldest.revision;
@@ -100,6 +108,7 @@ export class RetainedChanges {
     }
     if (this.#first > this.#changes.length - this.#first) {
       this.#changes = this.#changes.slice(this.#first);
+      this.#offsets = this.#offsets.slice(this.#first);
       this.#timesMs = this.#timesMs.slice(this.#first);
       this.#first = 0;
     }
@@ -113,13 +122,14 @@ export class RetainedChanges {
     for (; end < this.#changes.length && revisionOf(this.#at(end)) === revision; end += 1) {
       bytes += changeBytes(this.#at(end));
     }
-    return { revision, timeMs: this.#timesMs[first] ?? 0, count: end - first, bytes };
+    return { revision, count: end - first, bytes };
   }
 
   #at(index: number): RetainedChange {
     const change = this.#changes[index];
-    assert(change !== undefined && index >= this.#first, 'within the queue');
-    return change;
+    const offset = this.#offsets[index];
+    assert(change !== undefined && offset !== undefined && index >= this.#first, 'within the queue');
+    return change instanceof Slab ? new StoredEntry(change, offset) : change;
   }
 
   /** Binary search: the first position whose revision is above `after`. */

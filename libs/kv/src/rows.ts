@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type { ByteReader } from './bytes.js';
 import { ByteWriter, DecodeError } from './bytes.js';
-import { readEntry, readNamespaceRecord, writeEntry, writeNamespaceRecord } from './codec.js';
+import { readEntryView, readNamespaceRecord, writeEntry, writeNamespaceRecord } from './codec.js';
 import type { RowHash } from './state-hash.js';
 import { rowHash } from './state-hash.js';
 import type { ApplyErrorCode, ApplyResult, Entry, NamespaceRecord, Revision } from './types.js';
@@ -146,7 +146,7 @@ export function writeRow(writer: ByteWriter, row: Row): void {
   }
 }
 
-/** Total: a row or a DecodeError. The caller must see that it ended where it should have. */
+/** Total: a row or a DecodeError. The caller must see that it ended where it should have. The value of an entry is not copied. */
 export function readRow(reader: ByteReader): Row {
   const type = reader.u8();
   switch (type) {
@@ -162,7 +162,7 @@ export function readRow(reader: ByteReader): Row {
     case ROW_NAMESPACE:
       return { type: 'namespace', record: readNamespaceRecord(reader), newest: revision(reader.u53()) };
     case ROW_ENTRY:
-      return { type: 'entry', entry: readEntry(reader) };
+      return { type: 'entry', entry: readEntryView(reader) };
     case ROW_CLIENT:
       return {
         type: 'client',

@@ -3,7 +3,7 @@ import { StoredEntry } from './entry-slabs.js';
 import { IdempotencyKeys } from './idempotency.js';
 import { isKey, isNamespaceName, compareKeys } from './names.js';
 import type { CapturedNamespace } from './namespaces.js';
-import { Namespaces } from './namespaces.js';
+import { Namespaces, namespaceRow } from './namespaces.js';
 import type { OrderedMap } from './ordered-map.js';
 import type { CapturedClient, RegistrationLimits } from './registrations.js';
 import { Registrations, clientRow } from './registrations.js';
@@ -47,7 +47,7 @@ export function* snapshotChunks(source: SnapshotSource, chunkBytes: number): Gen
   const writer = new ByteWriter(chunkBytes + SMALL_ROW_BYTES);
   writer.raw(MAGIC);
   for (const row of snapshotRows(source)) {
-    if (row instanceof StoredEntry) writer.raw(row.bytes);
+    if (row instanceof StoredEntry) writer.raw(row.rowBehindLength);
     else writeRowBehindLength(writer, row);
     if (writer.length < chunkBytes) continue;
     // A row may go on in the next chunk, and a large one fill whole chunks of its own.
@@ -77,18 +77,13 @@ function writeRowBehindLength(writer: ByteWriter, row: Row): void {
 
 function* snapshotRows(source: SnapshotSource): Generator<Row | StoredEntry, void> {
   yield source.counters;
-  for (const { record, newest, entries } of source.namespaces.values()) {
-    yield { type: 'namespace', record, newest };
-    yield* entries.values();
+  for (const namespace of source.namespaces.values()) {
+    yield namespaceRow(namespace);
+    yield* namespace.entries.values();
   }
   for (const client of source.clients.values()) {
-    const { clientId, answers } = client;
     yield clientRow(client);
-    const sequences = [...answers.keys()].sort((left, right) => left - right);
-    for (const sequence of sequences) {
-      const result = answers.get(sequence);
-      if (result !== undefined) yield { type: 'answer', clientId, sequence, result };
-    }
+    yield* [...client.answers.values()].sort((left, right) => left.sequence - right.sequence);
   }
   yield* source.idempotency.values();
 }

@@ -64,3 +64,42 @@ export class RowSum {
     return Array.from(this.#words, (word) => word.toString(16).padStart(HEX_DIGITS_PER_WORD, '0')).join('');
   }
 }
+
+/** So many rows are hashed at once at most. Members ask for the hash each thousand commands; a machine that restores is not asked before its end. */
+const UNHASHED_MAX = 2048;
+
+/**
+ * A sum of rows that change far more often than anybody asks for it: their hashes are taken when it is asked for. A row that came and went,
+ * or changed a hundred times meanwhile, is hashed once or not at all. An item stands for one row, by identity.
+ */
+export class LazyRowSum<Item> {
+  readonly #hashOf: (item: Item) => RowHash;
+  /** Of all items but those not hashed yet. */
+  readonly #sum = new RowSum();
+  readonly #unhashed = new Set<Item>();
+
+  constructor(hashOf: (item: Item) => RowHash) {
+    this.#hashOf = hashOf;
+  }
+
+  /** Not a copy. */
+  get value(): RowHash {
+    this.#hash();
+    return this.#sum.value;
+  }
+
+  add(item: Item): void {
+    this.#unhashed.add(item);
+    if (this.#unhashed.size >= UNHASHED_MAX) this.#hash();
+  }
+
+  /** To be called before the row changes: as an item's row is now, it was added. */
+  remove(item: Item): void {
+    if (!this.#unhashed.delete(item)) this.#sum.subtract(this.#hashOf(item));
+  }
+
+  #hash(): void {
+    for (const item of this.#unhashed) this.#sum.add(this.#hashOf(item));
+    this.#unhashed.clear();
+  }
+}

@@ -1,0 +1,80 @@
+import assert from 'node:assert/strict';
+import type { Slab } from './entry-slabs.js';
+import { StoredEntry } from './entry-slabs.js';
+
+const PAGE_PLACES = 1024;
+
+interface Page {
+  /** Whose it is: another copies it before it writes. */
+  readonly owner: EntryPlaces;
+  /** Two arrays instead of a million objects: the garbage collector walks objects, and stands still for them. */
+  readonly slabs: (Slab | undefined)[];
+  readonly offsets: number[];
+}
+
+/** Where the row of each entry is, by a number that the entry keeps for as long as it is there. */
+export class EntryPlaces {
+  readonly #pages: Page[];
+  /** Numbers of entries that are gone. Only whoever goes on writing reads it, so a clone has the same. */
+  readonly #free: number[];
+  #taken: number;
+
+  constructor(pages: Page[] = [], free: number[] = [], taken = 0) {
+    this.#pages = pages;
+    this.#free = free;
+    this.#taken = taken;
+  }
+
+  get(number: number): StoredEntry {
+    const page = this.#page(number);
+    const slab = page.slabs[number % PAGE_PLACES];
+    const offset = page.offsets[number % PAGE_PLACES];
+    assert(slab !== undefined && offset !== undefined, `entry ${number} is there`);
+    return new StoredEntry(slab, offset);
+  }
+
+  /** A number for a new entry. */
+  take(): number {
+    const free = this.#free.pop();
+    if (free !== undefined) return free;
+    this.#taken += 1;
+    return this.#taken - 1;
+  }
+
+  /** The entry is gone; its number may be another's. */
+  giveBack(number: number): void {
+    this.#writable(number).slabs[number % PAGE_PLACES] = undefined;
+    this.#free.push(number);
+  }
+
+  /** The row of the entry with this number is here now. */
+  set({ number, slab, offset }: StoredEntry): void {
+    const page = this.#writable(number);
+    page.slabs[number % PAGE_PLACES] = slab;
+    page.offsets[number % PAGE_PLACES] = offset;
+  }
+
+  /** What goes on in place of this one, which from now on is only read: pages are copied when they are next written. */
+  clone(): EntryPlaces {
+    return new EntryPlaces(this.#pages.slice(), this.#free, this.#taken);
+  }
+
+  #page(number: number): Page {
+    const page = this.#pages[Math.floor(number / PAGE_PLACES)];
+    assert(page !== undefined, `entry ${number} has a page`);
+    return page;
+  }
+
+  #writable(number: number): Page {
+    const index = Math.floor(number / PAGE_PLACES);
+    const page = this.#pages[index];
+    if (page?.owner === this) return page;
+    const own = {
+      owner: this,
+      slabs: page?.slabs.slice() ?? [],
+      offsets: page?.offsets.slice() ?? [],
+    };
+    this.#pages[index] = own;
+    return own;
+  }
+}
