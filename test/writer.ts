@@ -75,9 +75,17 @@ export async function liesOf(
   records: readonly WriteRecord[],
 ): Promise<string[]> {
   const lies: string[] = [];
+  // Just after faults the leader may change once more: that is no lie.
+  const read = async (path: string): Promise<Answer> => {
+    for (let left = 20; ; left--) {
+      const answer = await cluster.request('GET', path, { headers: { 'read-consistency': 'linearizable' } });
+      if ((answer.status !== 503 && answer.status !== 504) || left === 0) return answer;
+      await sleep(500);
+    }
+  };
   const check = async (record: WriteRecord): Promise<void> => {
     const path = `/v1/namespaces/${namespace}/entries/${record.key}`;
-    const answer = await cluster.request('GET', path, { headers: { 'read-consistency': 'linearizable' } });
+    const answer = await read(path);
     const there = answer.status === 200;
     if (!there && answer.status !== 404) lies.push(`${record.key}: could not be read: ${answer.status}`);
     if (record.outcome === 'acknowledged' && !there) lies.push(`${record.key}: acknowledged and lost`);

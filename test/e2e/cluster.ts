@@ -180,8 +180,13 @@ export class DevCluster {
         QUORATE_SECRETS_DIR: join(folder, 'secrets/member'),
         ...this.#natsVariables('member'),
       },
-      stdio: 'ignore',
+      stdio: ['ignore', 'pipe', 'pipe'],
     });
+    const collect = (chunk: Buffer): void => {
+      this.output += chunk.toString();
+    };
+    child.stdout.on('data', collect);
+    child.stderr.on('data', collect);
     this.#extra.set(child.pid ?? 0, child);
   }
 

@@ -7,6 +7,7 @@ import { until, type Json } from '../rest.js';
 import { Writer, liesOf } from '../writer.js';
 
 const CLI = join(import.meta.dirname, '../../apps/cli/dist/main.js');
+const STORE = join(import.meta.dirname, '../../apps/store/dist/main.js');
 
 function quorate(...args: string[]): Promise<{ code: number; output: string }> {
   return new Promise((resolve) => {
@@ -27,6 +28,22 @@ describe('looking after a cluster', () => {
 
   async function memberStatus(id: number): Promise<Json> {
     return (await cluster.status()).members.find((member: Json) => member.id === id)?.status;
+  }
+
+  /** `quorate-store` for a member that does not run. */
+  function store(id: number, ...command: string[]): Promise<{ code: number; output: string }> {
+    const env = {
+      ...process.env,
+      QUORATE_MEMBER: String(id),
+      QUORATE_CLUSTER_FILE: join(cluster.folder, 'cluster.json'),
+      QUORATE_DATA_DIR: join(cluster.folder, `member-${id}`),
+      QUORATE_SECRETS_DIR: join(cluster.folder, 'secrets/member'),
+    };
+    return new Promise((resolve) => {
+      execFile(process.execPath, [STORE, ...command], { env }, (error, out, errors) =>
+        resolve({ code: error === null ? 0 : Number(error.code), output: out + errors }),
+      );
+    });
   }
 
   it('a member that was away while the log was compacted comes back by snapshot, and restarts from it', async () => {
@@ -73,6 +90,52 @@ describe('looking after a cluster', () => {
     const records = await writer.stop();
     await cluster.converge();
     expect(records.filter(({ outcome }) => outcome !== 'acknowledged')).toEqual([]);
+    expect(await liesOf(cluster, 'limits', records)).toEqual([]);
+  });
+
+  it('a folder that is lost, and a log that is damaged, are made good by the others under writes, and then the member counts', async () => {
+    const writer = new Writer(cluster, 'limits', { prefix: 'lost' }).start();
+    const leader = await cluster.leader();
+    const [first, second] = [1, 2, 3].filter((id) => id !== leader) as [number, number];
+
+    // Its folder is gone: it does not start before somebody says so.
+    await cluster.kill(first);
+    const folder = join(cluster.folder, `member-${first}`);
+    rmSync(folder, { recursive: true });
+    expect(await store(first)).toMatchObject({
+      code: 1,
+      output: expect.stringMatching(/MEMBER_WIPED.*quorate-store format/),
+    });
+    expect(await store(first, 'format')).toMatchObject({
+      code: 0,
+      output: expect.stringContaining('takes no part until'),
+    });
+    cluster.startMember(first);
+    const takesPart = (id: number) => async (): Promise<boolean> => {
+      const status = await memberStatus(id);
+      return status?.recovering === false && status.leader !== null;
+    };
+    await until('it takes part again', takesPart(first));
+
+    // A bit of the other one's log flips: it sees that, keeps the log under another name, and fetches everything.
+    await cluster.kill(second);
+    const damaged = join(cluster.folder, `member-${second}`);
+    const log = readdirSync(damaged).find((name) => /^\d{8}\.wal$/.test(name))!;
+    const bytes = readFileSync(join(damaged, log));
+    bytes[bytes.length >> 3]! ^= 4;
+    bytes[100]! ^= 4;
+    writeFileSync(join(damaged, log), bytes);
+    cluster.startMember(second);
+    await until('it takes part again', takesPart(second));
+    expect(readdirSync(damaged)).toContain(`set-aside-1-${log}`);
+
+    // With the leader gone, the two that had lost everything are the majority.
+    await cluster.kill(leader);
+    const before = writer.acknowledged.length;
+    await until('writes go on', () => writer.acknowledged.length > before + 50);
+    cluster.startMember(leader);
+    const records = await writer.stop();
+    await cluster.converge();
     expect(await liesOf(cluster, 'limits', records)).toEqual([]);
   });
 

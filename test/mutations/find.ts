@@ -33,6 +33,11 @@ async function search(finder: Finder, seedsMax: number, hint: number): Promise<O
       const { violation, outcomes } = searchCrashPoints();
       return { violation: firstLine(violation), effort: outcomes };
     }
+    case 'setting aside': {
+      const { searchSetAside } = await import('../../libs/wal/src/set-aside.testing.js');
+      const { violation, outcomes } = searchSetAside();
+      return { violation: firstLine(violation), effort: outcomes };
+    }
     case 'disk faults': {
       const { searchDiskFaults } = await import('../../libs/wal/src/disk-faults.testing.js');
       const { violation, outcomes } = searchDiskFaults();

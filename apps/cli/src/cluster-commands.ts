@@ -80,7 +80,9 @@ function alarmLines({ members }: ClusterAnswer): readonly string[] {
     if (status === null) return [`ALARM member ${id}: does not answer this gateway`];
     const stalled = 'its disk does not finish writes; it does not lead';
     const diverged = "its state differs from the majority's at the same log index; it stopped serving";
+    const recovers = 'it lost its log and fetches everything from the others; it takes no part until then';
     return [
+      ...(status.recovering ? [`ALARM member ${id}: ${recovers}`] : []),
       ...(status.diskStalled ? [`ALARM member ${id}: ${stalled}`] : []),
       ...(status.diverged ? [`ALARM member ${id}: ${diverged}`] : []),
     ];

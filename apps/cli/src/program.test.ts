@@ -274,6 +274,7 @@ describe('cluster status', () => {
       logBytes: 4096,
       diskStalled: false,
       diverged: false,
+      recovering: false,
       peers: [],
     };
     const cluster = {
@@ -290,7 +291,7 @@ describe('cluster status', () => {
           status: {
             ...status,
             ...{ id: 3, role: 'follower', quorum: false, snapshotIndex: 0, firstIndex: 1 },
-            ...{ diskStalled: true, diverged: true },
+            ...{ diskStalled: true, diverged: true, recovering: true },
           },
         },
       ],
@@ -306,6 +307,7 @@ describe('cluster status', () => {
       '2       unreachable  -     -       -     -       -        -         -          -         -',
       '3       follower     4     NO      1-11  10      10       none      4096       8         00112233',
       'ALARM member 2: does not answer this gateway',
+      'ALARM member 3: it lost its log and fetches everything from the others; it takes no part until then',
       'ALARM member 3: its disk does not finish writes; it does not lead',
       "ALARM member 3: its state differs from the majority's at the same log index; it stopped serving",
     ]);

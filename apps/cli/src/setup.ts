@@ -128,7 +128,7 @@ export function cleanEnvironment(): NodeJS.ProcessEnv {
 
 /** Runs `quorate-store format`: the explicit act that gives a folder its identity. Running it again is harmless. */
 async function formatMember(id: number, clusterFile: string, dataFolder: string): Promise<void> {
-  await runStore(['format', '--member', String(id)], {
+  await runStore(['format', '--member', String(id), '--new-cluster'], {
     QUORATE_CLUSTER_FILE: clusterFile,
     QUORATE_DATA_DIR: dataFolder,
   });

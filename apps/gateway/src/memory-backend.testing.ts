@@ -167,6 +167,7 @@ export class MemoryBackend implements Backend {
           logBytes: 1_048_576,
           diskStalled: false,
           diverged: false,
+          recovering: false,
           peers: [{ id: 1, reachable: false, sinceMs: 1500 }],
         },
       },

@@ -48,6 +48,7 @@ const MARKS_OF_WORLDS = [
   'a torn tail was cut off',
   'a wiped member was refused',
   'a damaged log was refused',
+  'a damaged log was set aside',
   'a log that could not be read was refused',
   'a member ended itself after a disk fault',
   'a follower was told that its leader is gone',

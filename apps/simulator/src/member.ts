@@ -11,7 +11,15 @@ import {
   type RequestPolicies,
   type SnapshotPolicy,
 } from '@quorate/replica';
-import { WalDamagedError, formatWal, openWal, type SnapshotFiles, type Wal } from '@quorate/wal';
+import {
+  WalDamagedError,
+  formatWal,
+  openWal,
+  setAsideAndFormat,
+  type SnapshotFiles,
+  type Wal,
+  type WalIdentity,
+} from '@quorate/wal';
 import { SimulatedDisk } from '@quorate/wal/testing';
 import { AttemptChecker } from './checkers/attempt-checker.js';
 import type { Checkers } from './checkers/checkers.js';
@@ -63,8 +71,10 @@ export class SimulatedMember {
   incarnation: string;
   /** Its disk was wiped and formatted again: it is another machine now, and its peers must not listen to it. */
   wiped = false;
-  /** A bit of its disk was flipped: it may refuse to start, for good. */
+  /** A bit of its disk was flipped: it may lose its log, or, alone in its cluster, refuse to start for good. */
   rotten = false;
+  /** It lost its log, and the end of its recovery is not durable yet. */
+  forgetful = false;
   /** A disk fault was injected into this process: it may end itself. */
   diskFaulty = false;
   /** Its next start finds a block that cannot be read, this time. */
@@ -75,6 +85,8 @@ export class SimulatedMember {
   #syncMeanMs: number;
   /** Of a disk that lied, or is about to. */
   #strayWrite: StrayWrite | null = null;
+  /** Why the last start came to nothing: its log is damaged, and not only unreadable for now. */
+  #foundDamage = false;
   /** The power went when nothing vouched for the lie yet: it cannot be found out, so this member never starts again. */
   #deceived = false;
   #onStopped: (() => void) | null = null;
@@ -149,13 +161,26 @@ export class SimulatedMember {
     return words.map((word) => word.toString(16).padStart(8, '0')).join('');
   }
 
-  #format(): void {
-    formatWal(this.disk, DIRECTORY, {
+  get #identity(): WalIdentity {
+    return {
       clusterId: CLUSTER_ID,
       epoch: EPOCH,
       memberId: this.id,
       incarnation: this.incarnation,
-    });
+    };
+  }
+
+  #format(): void {
+    formatWal(this.disk, DIRECTORY, this.#identity);
+  }
+
+  /** As the store does with a damaged log, and an operator with a folder that is lost. */
+  #beginAnew(): void {
+    setAsideAndFormat(this.disk, DIRECTORY, this.#identity, 1 + this.host.random.below(2 ** 30));
+    this.rotten = false;
+    this.forgetful = true;
+    this.#strayWrite = null;
+    this.#checkers.forgot(this.id);
   }
 
   /** Starts a new process on what the disk holds. */
@@ -163,8 +188,21 @@ export class SimulatedMember {
     if (this.#deceived) return;
     this.host.boot();
     this.diskFaulty = false;
-    const opened = this.#open();
-    if (opened === null) return;
+    this.#foundDamage = false;
+    if (this.#startOn(this.#open())) return;
+    this.host.kill();
+    // One that is alone has nobody to fetch anything from, nor one that nobody listens to.
+    if (!this.#foundDamage || this.wiped || this.#memberIds.length === 1) return;
+    this.#world.mark('a damaged log was set aside');
+    this.#world.tell(`member ${this.id} begins anew`);
+    this.#beginAnew();
+    this.host.boot();
+    if (!this.#startOn(this.#open())) this.host.kill();
+  }
+
+  /** False: it does not start, see `#unlessDamaged`. */
+  #startOn(opened: ReturnType<typeof openWal> | null): boolean {
+    if (opened === null) return false;
     const { wal, recovered, snapshots } = opened;
     this.#wal = wal;
     if (recovered.tornBytes > 0) this.#world.mark('a torn tail was cut off');
@@ -176,7 +214,7 @@ export class SimulatedMember {
       // not survive a member that forgets what it promised.
       this.#world.mark('a rotten record was taken for a torn one: its member stays away');
       this.#deceived = true;
-      return this.host.kill();
+      return false;
     }
     if (!this.wiped) this.#checkers.recovered(this.id, recovered);
     this.replica = this.#replicaOn({
@@ -184,11 +222,12 @@ export class SimulatedMember {
       recovered,
       snapshots: this.#watchedFiles(snapshots),
     });
-    if (this.replica === null) return;
+    if (this.replica === null) return false;
     if (this.rotten) this.#world.mark('a member started in spite of a flipped bit');
     if (!this.wiped) this.attempts.watch(this.replica);
     this.handler = new RequestHandler(this.replica, requestPolicies());
     this.#tickLater(new ElapsedTicks(this.host.monotonicMs()));
+    return true;
   }
 
   #replicaOn(storage: ReplicaStorage): Replica | null {
@@ -254,7 +293,7 @@ export class SimulatedMember {
       if (!(error instanceof Error) || !(damaged || unreadable)) throw error;
       this.#world.mark(damaged ? 'a damaged log was refused' : 'a log that could not be read was refused');
       this.#world.tell(`member ${this.id} does not start: ${error.message}`);
-      this.host.kill();
+      this.#foundDamage = damaged;
       return null;
     }
   }
@@ -270,7 +309,10 @@ export class SimulatedMember {
       const vouch = batch.sync ? this.#strayWrite?.appended() : undefined;
       append(batch, (error) => {
         if (error === null) vouch?.();
-        if (error === null) this.#checkers.durable(this.id, batch);
+        if (error === null) {
+          this.#checkers.durable(this.id, batch);
+          if (batch.hardState?.recovery === 0) this.forgetful = false;
+        }
         onDurable(error);
       });
     };
@@ -386,9 +428,9 @@ export class SimulatedMember {
     stopped?.();
   }
 
-  /** Lost for good, whatever the reason: not to be counted upon. */
+  /** For good, or until the others have given it everything: not to be counted upon. */
   get isLost(): boolean {
-    return this.wiped || this.rotten;
+    return this.wiped || this.rotten || this.forgetful;
   }
 
   /** One bit, anywhere in its files, is no longer what was written. */
@@ -412,10 +454,20 @@ export class SimulatedMember {
     this.disk.nextWriteFault = how;
   }
 
-  /** All files are gone, and somebody formats the folder again: a new incarnation. */
-  wipe(): void {
+  /** All files are gone, and an operator gives the member an empty log. */
+  loseFolder(): void {
+    this.#removeAll();
+    this.#beginAnew();
+  }
+
+  #removeAll(): void {
     for (const { path } of this.disk.files()) this.disk.remove(path);
     this.disk.syncDirectory(DIRECTORY);
+  }
+
+  /** All files are gone, and somebody formats the folder as that of another machine: a new incarnation. */
+  wipe(): void {
+    this.#removeAll();
     this.incarnation = this.#drawIncarnation();
     this.wiped = true;
     this.#format();

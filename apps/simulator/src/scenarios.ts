@@ -139,6 +139,72 @@ function wipedMember(): void {
   finish(simulation, 1);
 }
 
+/** Each in turn, the leader too: it is given everything by the others, and then it counts, so that another one may be away. */
+function lostFolders(): void {
+  const simulation = begin(41);
+  const { world, cluster } = simulation;
+  startUsers(simulation);
+  for (let round = 0; round < 6; round += 1) {
+    pass(simulation, 1_000);
+    const victim = round % 2 === 0 ? leaderOf(simulation) : followersOf(simulation)[0];
+    victim?.stop('power');
+    victim?.loseFolder();
+    victim?.start();
+    expectThat(
+      simulation,
+      world.runUntil(world.nowMs + 20_000, () => victim?.forgetful === false),
+      'it takes part again',
+    );
+    const other = cluster.members.find((member) => member !== victim);
+    other?.stop('power');
+    expectDone(simulation, putNow(simulation, `after-${round}`));
+    other?.start();
+  }
+  finish(simulation, 50);
+}
+
+function damagedLogs(): void {
+  const simulation = begin(42);
+  const { world } = simulation;
+  startUsers(simulation);
+  for (let round = 0; round < 6; round += 1) {
+    pass(simulation, 1_000);
+    const [victim] = followersOf(simulation);
+    if (victim === undefined) return world.violation('the scenario', 'no follower');
+    victim.stop('process');
+    const log = victim.disk.files().find(({ path }) => /\/\d{8}\.wal$/.test(path));
+    if (log === undefined) return world.violation('the scenario', 'no log');
+    victim.rotten = true;
+    // In the start of a segment, which is durable before anything else: never taken for a torn write.
+    victim.disk.flipBit(log.path, 70 + round, round);
+    victim.start();
+    expectThat(simulation, !victim.rotten && victim.forgetful, 'the damage is found');
+    expectThat(
+      simulation,
+      world.runUntil(world.nowMs + 20_000, () => !victim.forgetful),
+      'it takes part again',
+    );
+  }
+  finish(simulation, 50);
+}
+
+/** Nothing is invented: what the two had acknowledged may be nowhere else, so the third is not elected, and says so. */
+function majorityLost(): void {
+  const simulation = begin(43);
+  expectDone(simulation, putNow(simulation, 'before'));
+  for (const member of followersOf(simulation)) {
+    member.stop('power');
+    member.loseFolder();
+    member.start();
+  }
+  pass(simulation, 20_000);
+  const { members } = simulation.cluster;
+  expectThat(simulation, members.filter(({ forgetful }) => forgetful).length === 2, 'two wait');
+  expectThat(simulation, simulation.cluster.leader === null, 'nobody leads');
+  expectNoQuorum(simulation, putNow(simulation, 'without'));
+  expectNoQuorum(simulation, getNow(simulation, 'before'));
+}
+
 function noQuorum(): void {
   const simulation = begin(4);
   expectDone(simulation, putNow(simulation, 'before'));
@@ -672,7 +738,10 @@ function staleMemberAtResync(): void {
 export const SCENARIOS: Readonly<Record<string, () => void>> = {
   'all members lose power at once, twenty times, under load': allLosePower,
   'a single member loses power between its write and its fsync': oneLosesPower,
-  'a wiped member is refused, and the other two go on': wipedMember,
+  'a member formatted as another machine is refused, and the other two go on': wipedMember,
+  'members lose their folders one after the other, and count again': lostFolders,
+  'the logs of followers are damaged one after the other, and fetched anew': damagedLogs,
+  'two of three lose their folders: refused with NO_QUORUM, and nobody leads': majorityLost,
   'two of three stopped: refused with NO_QUORUM; started again: served': noQuorum,
   'figure 8: leaders replicate to one follower, then fall, again and again': figureEight,
   'a leader that is cut off answers no reads with what it remembers': leaderCutOff,

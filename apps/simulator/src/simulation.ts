@@ -315,10 +315,13 @@ export class Simulation {
     this.feed.mendAll();
     for (const gateway of this.gateways) if (!gateway.host.isUp) gateway.start();
     for (const member of left) this.#leaveBroken(member, core);
-    for (const member of core) runAgain(member);
+    // Those that lost their log need a majority of the others, and then they are whole again.
+    const forgetful = this.cluster.members.filter(({ isLost, wiped, rotten }) => isLost && !wiped && !rotten);
+    const whole = [...core, ...forgetful];
+    for (const member of whole) runAgain(member);
     this.#broken = left;
-    this.world.tell(`healed: ${core.map((member) => member.host.name).join(' ')}`);
-    return core;
+    this.world.tell(`healed: ${whole.map((member) => member.host.name).join(' ')}`);
+    return whole;
   }
 
   #leaveBroken(member: SimulatedMember, core: readonly SimulatedMember[]): void {
@@ -349,7 +352,7 @@ export class Simulation {
     if (!this.#isQuiet(core)) {
       const states = core.map(({ id, replica }) => {
         const raft = replica?.raft;
-        return `${id}: ${raft?.role ?? 'down'} applied ${raft?.appliedIndex} commit ${raft?.commitIndex} last ${raft?.lastIndex}`;
+        return `${id}: ${raft?.role ?? 'down'} recovery ${raft?.recovery} applied ${raft?.appliedIndex} commit ${raft?.commitIndex} last ${raft?.lastIndex}`;
       });
       this.world.violation('a healed cluster converges', `after ${HEALING_MS} ms: ${states.join('; ')}`);
     }
@@ -414,7 +417,7 @@ export class Simulation {
     if (this.users.some((user) => user.underWay > 0)) return false;
     const states = core.map(({ replica }) => {
       const raft = replica?.raft;
-      return raft === undefined || raft.appliedIndex !== raft.lastIndex
+      return raft === undefined || raft.appliedIndex !== raft.lastIndex || raft.recovery !== 0
         ? null
         : `${raft.lastIndex} ${replica?.machine.stateHash()}`;
     });
@@ -441,11 +444,12 @@ export class Simulation {
     const { memory } = this.checkers;
     this.world.runUntil(this.world.nowMs + LONGER_THAN_ANY_DEADLINE_MS);
     for (const user of this.users) memory.nothingLeft(user.name, 'requests', user.outstanding);
-    for (const { host, replica } of this.cluster.members) {
+    for (const member of this.cluster.members) {
+      const { host, replica } = member;
       if (replica === null || !host.isRunning) continue;
       memory.nothingLeft(host.name, 'proposals', replica.load.proposals);
-      // Gateways go on probing; and behind a disk that hangs nothing is applied.
-      if (this.gateways.length > 0 || this.#broken.some((member) => member.host === host)) continue;
+      // Gateways go on probing; and behind a disk that hangs nothing is applied. Nobody has made the disks of lost members well.
+      if (this.gateways.length > 0 || this.#broken.includes(member) || member.isLost) continue;
       memory.nothingLeft(host.name, 'reads', replica.load.reads);
       memory.nothingLeft(host.name, 'confirmed reads', replica.load.readsToApply);
     }

@@ -77,7 +77,7 @@ export class TestCluster {
 
   async format(id: number): Promise<boolean> {
     const { cluster, self } = readClusterFile(join(this.folder, 'cluster.json'), id);
-    return formatFolder(this.dataFolder(id), identityOf(cluster, self));
+    return formatFolder(this.dataFolder(id), identityOf(cluster, self), 'newCluster');
   }
 
   environment(id: number): Record<string, string> {

@@ -7,7 +7,10 @@ import { inspectFolder } from './data-folder/inspect.js';
 import { Log } from './log.js';
 
 const USAGE = `quorate-store                      run one member; its settings are QUORATE_* variables
-quorate-store format --member N    give the empty folder QUORATE_DATA_DIR the identity of member N of QUORATE_CLUSTER_FILE
+quorate-store format --member N    give the empty folder QUORATE_DATA_DIR the identity of member N of QUORATE_CLUSTER_FILE. A member
+                                   that lost its folder: it fetches everything from the others, and neither votes nor acknowledges before
+quorate-store format --member N --new-cluster
+                                   the same, for a cluster that never ran: all of its members begin from nothing
 quorate-store wal [--last N]       list what the log in QUORATE_DATA_DIR holds; the member must be stopped
 quorate-store verify FILE          verify a backup by restoring it in memory; writes nothing
 quorate-store restore --member N --backup FILE
@@ -61,14 +64,24 @@ async function run(): Promise<number | null> {
 }
 
 async function format(parameters: readonly string[]): Promise<number> {
-  const { member } = readOptions(parameters, ['member']);
+  const isNewCluster = parameters.includes('--new-cluster');
+  const { member } = readOptions(
+    parameters.filter((parameter) => parameter !== '--new-cluster'),
+    ['member'],
+  );
   const id = wholeNumber('--member', member ?? process.env['QUORATE_MEMBER']);
   const directory = required('QUORATE_DATA_DIR');
   const { cluster, self } = readClusterFile(required('QUORATE_CLUSTER_FILE'), id);
-  const formatted = await formatFolder(directory, identityOf(cluster, self));
+  if (!isNewCluster && cluster.members.length === 1) {
+    throw new StartError(
+      `Member ${id} is the only one of its cluster: nobody could give it back what it lost. Restore a backup, or say --new-cluster.`,
+    );
+  }
+  const formatFor = isNewCluster ? 'newCluster' : 'recovery';
+  const formatted = await formatFolder(directory, identityOf(cluster, self), formatFor);
   process.stdout.write(
     formatted
-      ? `Formatted ${directory} for member ${id} of cluster ${cluster.clusterId}.\n`
+      ? `Formatted ${directory} for member ${id} of ${isNewCluster ? 'the new ' : ''}cluster ${cluster.clusterId}.${isNewCluster ? '' : ' It takes no part until the others have given it everything.'}\n`
       : `${directory} is that of member ${id} of cluster ${cluster.clusterId} already: nothing changed.\n`,
   );
   return 0;

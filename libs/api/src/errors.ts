@@ -369,7 +369,8 @@ export const ERRORS: Record<ErrorCode, ErrorEntry> = {
     status: 503,
     title: "The member's data folder is not the one its cluster knows",
     effect: 'none',
-    whatToDo: 'Give the member its own data folder back, or remove it and add a new member.',
+    whatToDo:
+      'Give the member its own data folder back; if that is lost, `quorate-store format` begins it anew.',
   },
   /** Cluster, member list, version or key do not agree. */
   HANDSHAKE_REFUSED: {

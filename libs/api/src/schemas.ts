@@ -263,6 +263,7 @@ export const memberStatusSchema = z.object({
   logBytes: z.int(),
   diskStalled: z.boolean(),
   diverged: z.boolean(),
+  recovering: z.boolean(),
   peers: z.array(peerStateSchema),
 });
 

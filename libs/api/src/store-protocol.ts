@@ -64,6 +64,8 @@ export interface MemberStatus {
   readonly diskStalled: boolean;
   /** Its state hash differs from the majority's at the same log index: it has stopped serving. */
   readonly diverged: boolean;
+  /** It lost its folder, or its log was damaged: it follows, and neither votes nor acknowledges until the others have given it everything. */
+  readonly recovering: boolean;
   readonly peers: readonly PeerState[];
 }
 

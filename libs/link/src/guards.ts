@@ -66,6 +66,7 @@ const STATUS: Record<keyof MemberStatus, (value: unknown) => boolean> = {
   logBytes: isCount,
   diskStalled: (value) => typeof value === 'boolean',
   diverged: (value) => typeof value === 'boolean',
+  recovering: (value) => typeof value === 'boolean',
   peers: isPeerStates,
 };
 

@@ -4,7 +4,7 @@ import { isErrorCode } from '@quorate/api';
 import { ByteReader, ByteWriter, DecodeError } from '@quorate/kv';
 
 /** The version of frames and payloads. Both ends must speak the same one. */
-export const LINK_VERSION = 2;
+export const LINK_VERSION = 3;
 /** First bytes of a hello: another protocol that reaches the port by mistake is told apart from an older version. */
 const MAGIC = 'QUORATE-LINK';
 const NONCE_BYTES = 32;

@@ -114,6 +114,8 @@ function heartbeat(from: number, to: number): Message {
     commit: logIndex(7),
     leaderCommit: logIndex(0),
     readRound: 1,
+    recovery: 0,
+    recoveryIndex: logIndex(0),
   };
 }
 

@@ -15,7 +15,7 @@ const messages: Record<Message['type'], Message[]> = {
     { type: 'voteRequest', ...envelope, ...at, transfer: false },
     { type: 'voteRequest', ...envelope, ...at, transfer: true },
   ],
-  voteResponse: [{ type: 'voteResponse', ...envelope, granted: false }],
+  voteResponse: [{ type: 'voteResponse', ...envelope, ...at, granted: false }],
   appendRequest: [
     {
       type: 'appendRequest',
@@ -46,12 +46,21 @@ const messages: Record<Message['type'], Message[]> = {
       rejectedIndex: logIndex(2),
       hintIndex: logIndex(3),
       hintTerm: term(4),
+      recovery: 5,
     },
   ],
   heartbeatRequest: [
-    { type: 'heartbeatRequest', ...envelope, commit: logIndex(5), leaderCommit: logIndex(9), readRound: 77 },
+    {
+      type: 'heartbeatRequest',
+      ...envelope,
+      commit: logIndex(5),
+      leaderCommit: logIndex(9),
+      readRound: 77,
+      recovery: Number.MAX_SAFE_INTEGER,
+      recoveryIndex: logIndex(8),
+    },
   ],
-  heartbeatResponse: [{ type: 'heartbeatResponse', ...envelope, readRound: 77 }],
+  heartbeatResponse: [{ type: 'heartbeatResponse', ...envelope, readRound: 77, recovery: 6 }],
   snapshotOffer: [{ type: 'snapshotOffer', ...envelope, ...point }],
   snapshotChunkRequest: [
     { type: 'snapshotChunkRequest', ...envelope, ...point, chunk: 0 },

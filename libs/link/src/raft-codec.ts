@@ -57,7 +57,11 @@ export function encodeMessage(message: Message): Uint8Array {
       writer.boolean(message.transfer);
       break;
     case 'preVoteResponse':
+      writer.boolean(message.granted);
+      break;
     case 'voteResponse':
+      writer.u53(message.lastIndex);
+      writer.u53(message.lastTerm);
       writer.boolean(message.granted);
       break;
     case 'appendRequest':
@@ -73,14 +77,18 @@ export function encodeMessage(message: Message): Uint8Array {
       writer.u53(message.rejectedIndex);
       writer.u53(message.hintIndex);
       writer.u53(message.hintTerm);
+      writer.u53(message.recovery);
       break;
     case 'heartbeatRequest':
       writer.u53(message.commit);
       writer.u53(message.leaderCommit);
       writer.u53(message.readRound);
+      writer.u53(message.recovery);
+      writer.u53(message.recoveryIndex);
       break;
     case 'heartbeatResponse':
       writer.u53(message.readRound);
+      writer.u53(message.recovery);
       break;
     case 'snapshotOffer':
       writePoint(writer, message);
@@ -144,7 +152,13 @@ function readMessage(reader: ByteReader): Message {
         transfer: reader.boolean(),
       };
     case VOTE_RESPONSE:
-      return { type: 'voteResponse', ...envelope, granted: reader.boolean() };
+      return {
+        type: 'voteResponse',
+        ...envelope,
+        lastIndex: readIndex(reader),
+        lastTerm: readTerm(reader),
+        granted: reader.boolean(),
+      };
     case APPEND_REQUEST: {
       const previousIndex = readIndex(reader);
       const previousTerm = readTerm(reader);
@@ -161,6 +175,7 @@ function readMessage(reader: ByteReader): Message {
         rejectedIndex: readIndex(reader),
         hintIndex: readIndex(reader),
         hintTerm: readTerm(reader),
+        recovery: reader.u53(),
       };
     case HEARTBEAT_REQUEST:
       return {
@@ -169,9 +184,11 @@ function readMessage(reader: ByteReader): Message {
         commit: readIndex(reader),
         leaderCommit: readIndex(reader),
         readRound: reader.u53(),
+        recovery: reader.u53(),
+        recoveryIndex: readIndex(reader),
       };
     case HEARTBEAT_RESPONSE:
-      return { type: 'heartbeatResponse', ...envelope, readRound: reader.u53() };
+      return { type: 'heartbeatResponse', ...envelope, readRound: reader.u53(), recovery: reader.u53() };
     case SNAPSHOT_OFFER:
       return { type: 'snapshotOffer', ...envelope, ...readPoint(reader) };
     case SNAPSHOT_CHUNK_REQUEST:
@@ -223,7 +240,8 @@ function readLogEntry(reader: ByteReader): LogEntry {
   const index = readIndex(reader);
   const entryTerm = readTerm(reader);
   const kind = reader.u8();
-  const payload = reader.bytes(FRAME_BYTES_MAX);
+  // A part of the frame, which is kept with it and never written over: the entries of one frame are given up together.
+  const payload = reader.view(FRAME_BYTES_MAX);
   if (kind === KIND_COMMAND) return { index, term: entryTerm, kind: 'command', payload };
   if (kind !== KIND_NOOP) throw new DecodeError(`unknown entry kind ${kind}`);
   if (payload.length > 0) throw new DecodeError('a noop with a payload');

@@ -149,6 +149,7 @@ const responses: Record<StoreResponse['type'], StoreResponse[]> = {
         logBytes: 2 ** 33,
         diskStalled: false,
         diverged: true,
+        recovering: true,
         peers: [{ id: 2, reachable: true, sinceMs: 0.5 }],
       },
     },
@@ -286,7 +287,13 @@ describe('store codec', () => {
     const [answer] = responses.status;
     if (answer?.type !== 'status') throw new Error('there is one');
     expect(decodeStoreResponse(withJson(8, [JSON.stringify(answer.status)]))).toEqual(answer);
-    for (const wrong of [{ firstIndex: -1 }, { logBytes: '1' }, { diverged: 0 }, { diskStalled: null }]) {
+    for (const wrong of [
+      { firstIndex: -1 },
+      { logBytes: '1' },
+      { diverged: 0 },
+      { recovering: 1 },
+      { diskStalled: null },
+    ]) {
       const json = JSON.stringify({ ...answer.status, ...wrong });
       expect(() => decodeStoreResponse(withJson(8, [json]))).toThrow(DecodeError);
     }

@@ -53,6 +53,12 @@ export class TestMember {
     this.raft = this.#start();
   }
 
+  /** Its folder is lost; another one was formatted in its place. */
+  wipe(recovery: number): void {
+    this.durable = { hardState: { ...EMPTY, recovery }, entries: [] };
+    this.restart();
+  }
+
   /** Stores a snapshot of all that was applied. */
   snapshot(): SnapshotPoint {
     const index = this.raft.appliedIndex;
@@ -126,7 +132,7 @@ export class TestMember {
   }
 }
 
-export const EMPTY: HardState = { term: term(0), vote: null, commit: logIndex(0) };
+export const EMPTY: HardState = { term: term(0), vote: null, commit: logIndex(0), recovery: 0 };
 
 /** Entries from a list of terms: [1, 1, 2] is entries 1..3 of terms 1, 1 and 2, or those behind `base`. */
 export function logOf(terms: readonly number[], base = 0): LogEntry[] {
@@ -166,7 +172,7 @@ export class TestCluster {
         },
         ...overrides,
       };
-      const hardState = { term: term(terms.at(-1) ?? 0), vote: null, commit: logIndex(0) };
+      const hardState = { term: term(terms.at(-1) ?? 0), vote: null, commit: logIndex(0), recovery: 0 };
       return new TestMember(config, { hardState, entries: logOf(terms) });
     });
   }

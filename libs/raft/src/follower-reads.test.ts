@@ -123,6 +123,8 @@ describe('reads at a follower', () => {
       (): Message => ({
         ...answer(3, 1, 1, 4, 2),
         type: 'heartbeatRequest',
+        recovery: 0,
+        recoveryIndex: logIndex(0),
         commit: logIndex(0),
         leaderCommit: logIndex(0),
         readRound: 0,
@@ -177,6 +179,8 @@ describe('reads at a follower', () => {
     const { raft } = cluster.member(3);
     raft.step({
       type: 'heartbeatRequest',
+      recovery: 0,
+      recoveryIndex: logIndex(0),
       from: memberId(2),
       to: memberId(3),
       term: term(2),
@@ -204,6 +208,7 @@ describe('reads for a follower', () => {
     const heard = (readRound: number): void =>
       leader.raft.step({
         type: 'heartbeatResponse',
+        recovery: 0,
         from: memberId(2),
         to: memberId(1),
         term: term(1),
@@ -260,9 +265,15 @@ describe('reads for a follower', () => {
     leader.raft.step(request(3, 40));
     leader.process();
     leader.raft.step(request(2, 41));
-    leader.raft.step({ ...answer(1, 0, 0, 7, 2), type: 'voteResponse', granted: false });
+    leader.raft.step({
+      ...answer(1, 0, 0, 7, 2),
+      type: 'voteResponse',
+      granted: false,
+      lastIndex: logIndex(0),
+      lastTerm: term(0),
+    });
     expect(leader.raft.role).toBe('follower');
-    leader.raft.step({ ...answer(1, 0, 0, 1, 2), type: 'heartbeatResponse', readRound: 9 });
+    leader.raft.step({ ...answer(1, 0, 0, 1, 2), type: 'heartbeatResponse', recovery: 0, readRound: 9 });
     const sent = [...(leader.process()?.sent ?? []), ...leader.sync()];
     expect(sent.filter(({ type }) => type === 'readIndexResponse')).toEqual([]);
     expect(leader.rejected).toEqual([]);

@@ -11,6 +11,12 @@ export class Progress {
   state: 'probe' | 'replicate' | 'snapshot' = 'probe';
   /** Known to be held durably by the follower, as a prefix equal to ours. */
   matchIndex: LogIndex = logIndex(0);
+  /** As far as it was acknowledged by a member that keeps its promises: only this counts for committing [F2]. */
+  countedIndex: LogIndex = logIndex(0);
+  /** The recovery that the follower speaks of; 0 while it takes part in full. */
+  recovery = 0;
+  /** Our entry that was appended when this recovery was first heard of; 0 before [F3]. */
+  recoveryIndex: LogIndex = logIndex(0);
   nextIndex: number;
   /** The commit index that the follower was last told. */
   sentCommit: LogIndex = logIndex(0);
@@ -84,6 +90,9 @@ export class Progress {
     return {
       state: this.state,
       matchIndex: this.matchIndex,
+      countedIndex: this.countedIndex,
+      recovery: this.recovery,
+      recoveryIndex: this.recoveryIndex,
       nextIndex: this.nextIndex,
       sentCommit: this.sentCommit,
       probeSent: this.probeSent,
@@ -100,6 +109,13 @@ export class Progress {
     this.probeSent = false;
     this.nextIndex = Math.max(nextIndex, this.matchIndex + 1);
     this.#emptyWindow();
+  }
+
+  /** The follower lost its log. What counts stays: its former self did hold that when it said so, and no entry was sent to both [F2]. */
+  startAnew(nextIndex: number): void {
+    this.matchIndex = logIndex(0);
+    this.sentCommit = logIndex(0);
+    this.becomeProbe(nextIndex);
   }
 
   becomeSnapshot(): void {

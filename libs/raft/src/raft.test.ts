@@ -41,6 +41,7 @@ function preVoteGrant(to: number, t: number): Message {
 function acknowledgement(from: number, t: number, matchIndex: number): Message {
   return {
     type: 'appendResponse',
+    recovery: 0,
     from: memberId(from),
     to: memberId(1),
     term: term(t),
@@ -352,6 +353,7 @@ describe('appending', () => {
     const match = cluster.raft(1).matchIndexOf(memberId(2));
     cluster.raft(1).step({
       type: 'appendResponse',
+      recovery: 0,
       from: memberId(2),
       to: memberId(1),
       term: term(1),
@@ -448,6 +450,7 @@ describe('committing', () => {
     expect(lead.raft.role).toBe('leader');
     const ack = (index: number): Message => ({
       type: 'appendResponse',
+      recovery: 0,
       from: memberId(2),
       to: memberId(1),
       term: lead.raft.term,
@@ -531,6 +534,7 @@ describe('reads', () => {
     cluster.member(1).process();
     cluster.raft(1).step({
       type: 'heartbeatResponse',
+      recovery: 0,
       from: memberId(2),
       to: memberId(1),
       term: term(1),
@@ -622,6 +626,8 @@ describe('durability', () => {
     const follower = new TestCluster(3).member(3);
     const beat: Message = {
       type: 'heartbeatRequest',
+      recovery: 0,
+      recoveryIndex: logIndex(0),
       from: memberId(1),
       to: memberId(3),
       term: term(1),

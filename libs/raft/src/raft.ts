@@ -135,7 +135,7 @@ interface PendingWrite {
 
 /**
  * Raft as a state machine without I/O, time or randomness of its own: messages, ticks and proposals in, `Ready` out.
- * The same inputs give the same outputs. See SPEC.md for the rules (V: votes, A: append, C: commit, R: reads, D: durability, S: snapshots, T: transfer).
+ * The same inputs give the same outputs. See SPEC.md for the rules (V: votes, A: append, C: commit, R: reads, D: durability, S: snapshots, T: transfer, F: members that forgot).
  *
  * Source: D. Ongaro, "Consensus: Bridging Theory and Practice" (2014): chapter 3 (core), 6.4 (ReadIndex), 9.6 (pre-vote),
  * 10.2.1 (the leader writes to its disk in parallel), 5 (log compaction), 3.10 (leadership transfer).
@@ -176,6 +176,8 @@ export class Raft {
   #handedHardState: HardState;
   #durableTerm: Term;
   #durableVote: MemberId | null;
+  #recovery: number;
+  #durableRecovery: number;
 
   constructor(config: RaftConfig, restored: RaftRestored) {
     assert(config.members.includes(config.self), 'a member must be in its own member list');
@@ -188,6 +190,7 @@ export class Raft {
     assert(base.index <= (snapshot?.index ?? 0), 'entries are gone that no snapshot stands for');
     this.#term = hardState.term;
     this.#vote = hardState.vote;
+    this.#recovery = hardState.recovery;
     if (snapshot === null || containsPoint(restored, snapshot)) {
       this.#log = new RaftLog(entries, hardState.commit, base, snapshot);
     } else {
@@ -208,6 +211,7 @@ export class Raft {
     this.#handedHardState = hardState;
     this.#durableTerm = hardState.term;
     this.#durableVote = hardState.vote;
+    this.#durableRecovery = hardState.recovery;
     this.#resetElectionTimer();
   }
 
@@ -222,6 +226,10 @@ export class Raft {
   }
   get leader(): MemberId | null {
     return this.#leader;
+  }
+  /** Not 0: this member lost what it had, and neither votes nor acknowledges until it is brought up to date [F1]. */
+  get recovery(): number {
+    return this.#recovery;
   }
   get commitIndex(): LogIndex {
     return this.#log.committed;
@@ -315,6 +323,11 @@ export class Raft {
   campaign(): void {
     if (this.#role === 'leader' || this.#storageStalled) return;
     this.#leaveLeader();
+    if (this.#durableRecovery !== 0) {
+      // It may hold less than what it once acknowledged: an election won with its own vote could undo that [F1].
+      this.#resetElectionTimer();
+      return;
+    }
     if (this.#peers.length === 0) {
       this.#becomeCandidate(false);
       return;
@@ -348,6 +361,10 @@ export class Raft {
   /** Handles one message. A message that is not for this member, or from a stranger, is ignored; so is what drivers say to each other. */
   step(message: Message): void {
     if (message.to !== this.self || !this.#peers.includes(message.from) || isCarried(message)) return;
+    if (this.#durableRecovery !== 0 && isElectoral(message)) {
+      // mark: a member that recovers is asked to take part in an election
+      return; // not even its term may move by this: only a leader's word moves it [F1]
+    }
     if (this.#stepTerm(message)) this.#stepCurrentTerm(message);
     this.#assertInvariants();
   }
@@ -446,7 +463,7 @@ export class Raft {
     let best: MemberId | null = null;
     let bestMatch = -1;
     for (const [member, progress] of this.#progress) {
-      if (!this.#hears(progress)) continue;
+      if (!this.#hears(progress) || progress.recovery !== 0) continue;
       if (progress.matchIndex < bestMatch) continue;
       if (progress.matchIndex === bestMatch && best !== null && best < member) continue;
       best = member;
@@ -463,7 +480,7 @@ export class Raft {
       this.#log.hasCommittedToApply ||
       this.#readsConfirmed.length > 0 ||
       this.#readsRejected.length > 0 ||
-      this.#snapshotOffered !== null ||
+      this.#offerToFetch() !== null ||
       this.#reset !== null ||
       this.#hardStateMoved() ||
       (this.#role === 'leader' &&
@@ -490,7 +507,12 @@ export class Raft {
     const hardState: HardState | null =
       termOrVoteMoved ||
       ((entries.length > 0 || reset !== null) && this.#durableCommit() > this.#handedHardState.commit)
-        ? { term: this.#term, vote: this.#vote, commit: this.#durableCommit() }
+        ? {
+            term: this.#term,
+            vote: this.#vote,
+            commit: this.#durableCommit(),
+            recovery: this.#recovery,
+          }
         : null;
     if (hardState !== null) this.#handedHardState = hardState;
     this.#readyNumber += 1;
@@ -511,10 +533,10 @@ export class Raft {
       committed: this.#log.takeCommitted(this.#config.applyBytesMax),
       readsConfirmed: this.#readsConfirmed,
       readsRejected: this.#readsRejected,
-      snapshotOffered: this.#snapshotOffered,
+      snapshotOffered: this.#offerToFetch(),
     };
     this.#reset = null;
-    this.#snapshotOffered = null;
+    if (ready.snapshotOffered !== null) this.#snapshotOffered = null;
     this.#messages = [];
     this.#messagesAfterSync = [];
     this.#readsConfirmed = [];
@@ -534,6 +556,7 @@ export class Raft {
       if (write.hardState !== null) {
         this.#durableTerm = write.hardState.term;
         this.#durableVote = write.hardState.vote;
+        this.#durableRecovery = write.hardState.recovery;
       }
     }
     let pendingFrom: number | null = null;
@@ -586,6 +609,8 @@ export class Raft {
       handedHardState: this.#handedHardState,
       durableTerm: this.#durableTerm,
       durableVote: this.#durableVote,
+      recovery: this.#recovery,
+      durableRecovery: this.#durableRecovery,
     };
   }
 
@@ -650,7 +675,7 @@ export class Raft {
         this.#messagesAfterSync.push(this.#preVoteResponse(message.from, this.#term, false));
         return;
       case 'voteRequest':
-        this.#messagesAfterSync.push(this.#voteResponse(message.from, false));
+        this.#messagesAfterSync.push(this.#voteResponse(message, false));
         return;
       default:
         return; // late answers to an earlier self
@@ -783,7 +808,7 @@ export class Raft {
   #hearsQuorum(): boolean {
     let heard = 1;
     for (const progress of this.#progress.values()) {
-      if (this.#hears(progress)) heard += 1;
+      if (this.#hears(progress) && progress.recovery === 0) heard += 1;
     }
     return heard >= quorumSize(this.#config.members.length);
   }
@@ -838,11 +863,14 @@ export class Raft {
       this.#vote = message.from;
       this.#electionElapsed = 0;
     }
-    this.#messagesAfterSync.push(this.#voteResponse(message.from, granted)); // P11 [D1]
+    this.#messagesAfterSync.push(this.#voteResponse(message, granted)); // P11 [D1]
   }
 
   #onVoteResponse(message: VoteResponse): void {
     if (this.#role !== 'candidate') return;
+    // Of a campaign of its former self in the same term: the voter may have forgotten it, too, and acknowledged entries since. What this log holds since
+    // its recovery that campaign did not claim, so the ends differ [F6].
+    if (message.lastIndex !== this.#log.lastIndex || message.lastTerm !== this.#log.lastTerm) return;
     this.#recordVote(message.from, message.granted);
   }
 
@@ -858,8 +886,8 @@ export class Raft {
   #preVoteResponse(to: MemberId, answerTerm: Term, granted: boolean): PreVoteResponse {
     return { type: 'preVoteResponse', from: this.self, to, term: answerTerm, granted };
   }
-  #voteResponse(to: MemberId, granted: boolean): VoteResponse {
-    return { type: 'voteResponse', from: this.self, to, term: this.#term, granted };
+  #voteResponse({ from: to, lastIndex, lastTerm }: VoteRequest, granted: boolean): VoteResponse {
+    return { type: 'voteResponse', from: this.self, to, term: this.#term, granted, lastIndex, lastTerm };
   }
 
   // --- following ---------------------------------------------------------------------------------------------------
@@ -905,6 +933,7 @@ export class Raft {
       rejectedIndex: logIndex(0),
       hintIndex: logIndex(0),
       hintTerm: toTerm(0),
+      recovery: this.#recovery,
     };
   }
 
@@ -921,6 +950,7 @@ export class Raft {
       rejectedIndex,
       hintIndex,
       hintTerm: this.#log.termAt(hintIndex) ?? toTerm(0),
+      recovery: this.#recovery,
     };
   }
 
@@ -939,17 +969,40 @@ export class Raft {
     this.#snapshotOffered = { from: message.from, point };
   }
 
+  /**
+   * Not before the term is on disk in which it was offered: a snapshot that outlives that term commits this member to what an older leader does not
+   * know of [S10].
+   */
+  #offerToFetch(): SnapshotOffered | null {
+    return this.#durableTerm === this.#term ? this.#snapshotOffered : null;
+  }
+
   #onHeartbeatRequest(message: HeartbeatRequest): void {
     this.#followLeader(message.from);
-    this.#log.commitTo(message.commit);
+    // A leader that does not know of the recovery speaks of what this member's former self held [F5].
+    if (this.#recovery === 0 || message.recovery === this.#recovery) this.#log.commitTo(message.commit);
+    this.#recoverBy(message);
     const answer: HeartbeatResponse = {
       type: 'heartbeatResponse',
       from: this.self,
       to: message.from,
       term: this.#term,
       readRound: message.readRound,
+      recovery: this.#durableRecovery,
     };
     this.#pushPromisingTerm(answer);
+  }
+
+  /**
+   * F4: it holds an entry that was appended after its recovery was heard of, and that was committed without it. Whoever commits or wins
+   * from here on knows of nothing less; so what it forgot (votes for who cannot win any more, acknowledgements of what this log holds) is made good.
+   */
+  #recoverBy(message: HeartbeatRequest): void {
+    if (this.#recovery === 0 || message.recovery !== this.#recovery) return;
+    // By the leader's word, not by the own commit index: that may come from a later term, with a snapshot, and this term not be on disk any more.
+    if (message.recoveryIndex === 0 || message.commit < message.recoveryIndex) return;
+    // mark: a member that lost its log takes part again
+    this.#recovery = 0;
   }
 
   /** It promises nothing but "I am in your term": it waits for the disk only when that is not yet durable. */
@@ -1078,11 +1131,14 @@ export class Raft {
   #onAppendResponse(message: AppendResponse): void {
     const progress = this.#progress.get(message.from);
     if (this.#role !== 'leader' || progress === undefined) return;
-    progress.lastHeardTick = this.#nowTick;
+    this.#hearRecovery(progress, message);
     if (message.accepted) {
       assert(message.matchIndex <= this.#log.lastIndex, 'a follower acknowledged what was never sent');
-      if (progress.acknowledged(message.matchIndex, this.#nowTick, this.#log.firstIndex))
+      progress.acknowledged(message.matchIndex, this.#nowTick, this.#log.firstIndex);
+      if (message.recovery === 0 && message.matchIndex > progress.countedIndex) {
+        progress.countedIndex = message.matchIndex;
         this.#advanceCommit();
+      }
       return;
     }
     if (progress.state === 'snapshot') return; // nothing that could be refused was sent since
@@ -1102,10 +1158,30 @@ export class Raft {
     progress.becomeProbe(common + 1);
   }
 
+  /**
+   * Not 0: the follower has forgotten what it promised. It is replicated to, and nothing that it says counts. An entry appended from here on
+   * is committed by a majority without it, and that is what it waits for [F3]. Late messages from before may turn this forth and back: each turn
+   * costs an entry, and an answer about another recovery than its own is ignored by the follower.
+   */
+  #hearRecovery(progress: Progress, { recovery }: AppendResponse | HeartbeatResponse): void {
+    progress.lastHeardTick = this.#nowTick;
+    if (progress.recovery === recovery) return;
+    progress.recovery = recovery;
+    if (recovery === 0) {
+      // What it holds was acknowledged while that did not count: it is asked again, else nobody might speak of it any more.
+      progress.becomeProbe(progress.matchIndex + 1);
+      return;
+    }
+    // mark: a leader hears of a member that lost its log
+    // What its former self held, and what was sent to that one, says nothing of this one [F3].
+    progress.startAnew(this.#log.lastIndex + 1);
+    progress.recoveryIndex = this.#appendOwn('noop', new Uint8Array(0));
+  }
+
   #advanceCommit(): void {
     assert.equal(this.#role, 'leader');
     const indexes = [this.#log.durableIndex]; // its own disk counts like any other member's (P12)
-    for (const progress of this.#progress.values()) indexes.push(progress.matchIndex);
+    for (const progress of this.#progress.values()) indexes.push(progress.countedIndex);
     const index = quorumIndex(indexes);
     // Only an entry of the own term is committed by counting; older ones follow with it (P6, figure 8) [C1].
     if (index <= this.#log.committed || this.#log.termAt(index) !== this.#term) return;
@@ -1129,6 +1205,8 @@ export class Raft {
         commit: logIndex(Math.min(this.#log.committed, progress.matchIndex)), // P8
         leaderCommit: this.committedInOwnTerm ? this.#log.committed : logIndex(0),
         readRound: this.#reads.number,
+        recovery: progress.recovery,
+        recoveryIndex: progress.recoveryIndex,
       });
     }
   }
@@ -1136,10 +1214,12 @@ export class Raft {
   #onHeartbeatResponse(message: HeartbeatResponse): void {
     const progress = this.#progress.get(message.from);
     if (this.#role !== 'leader' || progress === undefined) return;
-    progress.lastHeardTick = this.#nowTick;
-    const othersNeeded = quorumSize(this.#config.members.length) - 1;
-    for (const read of this.#reads.acknowledge(message.from, message.readRound, othersNeeded))
-      this.#confirmRead(read);
+    this.#hearRecovery(progress, message);
+    if (message.recovery === 0) {
+      const othersNeeded = quorumSize(this.#config.members.length) - 1;
+      for (const read of this.#reads.acknowledge(message.from, message.readRound, othersNeeded))
+        this.#confirmRead(read);
+    }
     const isPatient =
       this.#nowTick - progress.lastProgressTick < PATIENCE_HEARTBEATS * this.#config.heartbeatTicks;
     if (progress.state !== 'replicate') {
@@ -1203,6 +1283,7 @@ export class Raft {
     if (
       this.#nowTick - this.#transfer.startedTick >= this.#config.electionTimeoutTicks ||
       progress.state === 'snapshot' ||
+      progress.recovery !== 0 ||
       !this.#hears(progress)
     ) {
       // mark: a leadership transfer is given up
@@ -1228,7 +1309,8 @@ export class Raft {
   // --- durable state -----------------------------------------------------------------------------------------------
 
   #hardStateMoved(): boolean {
-    return this.#term !== this.#handedHardState.term || this.#vote !== this.#handedHardState.vote;
+    const handed = this.#handedHardState;
+    return this.#term !== handed.term || this.#vote !== handed.vote || this.#recovery !== handed.recovery;
   }
 
   /** The commit index that may be stored: never beyond what is surely stored with it. */
@@ -1242,6 +1324,9 @@ export class Raft {
     assert(this.#durableTerm <= this.#term);
     assert((this.#role === 'leader') === (this.#leader === this.self));
     if (this.#role === 'leader') assert(this.#vote === this.self);
+    assert(this.#recovery === 0 || this.#recovery === this.#durableRecovery);
+    assert(this.#durableRecovery === 0 || this.#role === 'follower');
+    assert(this.#recovery === 0 || this.#vote === null);
   }
 }
 
@@ -1249,6 +1334,11 @@ export class Raft {
 function containsPoint({ base, entries }: RaftRestored, point: SnapshotPoint): boolean {
   const here = point.index === base.index ? base.term : entries[point.index - base.index - 1]?.term;
   return here === point.term;
+}
+
+/** Asks for a vote, for an opinion on one, or for a campaign. */
+function isElectoral(message: CoreMessage): boolean {
+  return message.type === 'preVoteRequest' || message.type === 'voteRequest' || message.type === 'timeoutNow';
 }
 
 function isCarried(message: Message): message is CarriedMessage {

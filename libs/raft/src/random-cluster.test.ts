@@ -12,7 +12,7 @@ describe('random clusters', { timeout: 600_000 }, () => {
     [3, { uncommittedBytesMax: 200, readsWaitingMax: 3 }],
     [5, {}],
   ])(
-    '[S1] [S5] [S7] [S8] [T3] [R8] [R9] %i members, limits %j: one history, no stale read, and all is well in the end',
+    '[S1] [S5] [S7] [S8] [T3] [R8] [R9] [F1] [F2] [F3] [F4] [F5] [F6] %i members, limits %j: one history, no stale read, and all is well in the end',
     (count, limits) => {
       const all: Partial<Met> = {};
       for (let seed = 1; seed <= RUNS; seed++) {

@@ -16,7 +16,9 @@ export type Met = Record<
   | 'crashesInInstall'
   | 'followerReads'
   | 'leaderReads'
-  | 'readsRejected',
+  | 'readsRejected'
+  | 'wiped'
+  | 'recovered',
   number
 >;
 
@@ -49,6 +51,8 @@ export class RandomCluster {
     followerReads: 0,
     leaderReads: 0,
     readsRejected: 0,
+    wiped: 0,
+    recovered: 0,
   };
   readonly #members: Driven[];
   #network: Message[] = [];
@@ -71,7 +75,7 @@ export class RandomCluster {
           random: () => this.#random(),
           ...limits,
         },
-        { hardState: { term: term(0), vote: null, commit: logIndex(0) }, entries: [] },
+        { hardState: { term: term(0), vote: null, commit: logIndex(0), recovery: 0 }, entries: [] },
       ),
       fetched: [],
       applied: 0,
@@ -116,7 +120,8 @@ export class RandomCluster {
     else if (kind < 900) this.#read(one);
     else if (kind < 940) this.#compact(one);
     else if (kind < 980) this.#install(one);
-    else if (kind < 984) this.#crash(one);
+    else if (kind < 983) this.#crash(one);
+    else if (kind < 984) this.#wipe(one);
     else if (kind < 987) this.#transfer(one);
     else if (kind < 994) this.#cutOrHeal();
     else if (kind < 998) raft.storageStalled = this.#chance(0.2);
@@ -148,6 +153,8 @@ export class RandomCluster {
     const processed = one.member.process();
     if (processed === null) return;
     const { ready, sent } = processed;
+    if (ready.hardState !== null && ready.hardState.recovery !== one.member.durable.hardState.recovery)
+      this.met.recovered += 1;
     for (const entry of ready.committed) {
       assert.equal(entry.index, one.applied + 1, 'applied in order, each once');
       one.applied = entry.index;
@@ -180,6 +187,10 @@ export class RandomCluster {
   #release(messages: readonly Message[], { member }: Driven): void {
     const { hardState, base = LOG_START, entries, snapshot } = member.durable;
     for (const message of messages) {
+      if (message.type === 'appendResponse' || message.type === 'heartbeatResponse')
+        assert(message.recovery !== 0 || hardState.recovery === 0, 'promises what its disk says it may not');
+      if (message.type.endsWith('oteResponse'))
+        assert.equal(hardState.recovery, 0, 'takes part in an election while it recovers');
       if (!message.type.startsWith('preVote'))
         assert(hardState.term >= message.term, 'speaks in a term that is not on its disk');
       if (message.type === 'appendResponse' && message.accepted)
@@ -239,6 +250,18 @@ export class RandomCluster {
     one.fetched = [];
     one.reads.clear();
     one.wasLeader = false;
+  }
+
+  /** Its folder is lost. A majority always remembers: without one nothing would ever go on. */
+  #wipe(one: Driven): void {
+    const forgetful = this.#members.filter(
+      (other) => other !== one && other.member.durable.hardState.recovery !== 0,
+    );
+    if ((forgetful.length + 1) * 2 >= this.#members.length) return;
+    this.#crash(one);
+    one.member.wipe(1 + this.#below(1_000_000_000));
+    one.applied = 0;
+    this.met.wiped += 1;
   }
 
   /** They left before the power did, or not. */

@@ -50,18 +50,19 @@ export function describeMessage(message: Message): string {
     case 'voteRequest':
       return `${head} last=${message.lastIndex}:${message.lastTerm}${message.transfer ? ' transfer' : ''}`;
     case 'preVoteResponse':
-    case 'voteResponse':
       return `${head} ${message.granted ? 'granted' : 'refused'}`;
+    case 'voteResponse':
+      return `${head} ${message.granted ? 'granted' : 'refused'} last=${message.lastIndex}:${message.lastTerm}`;
     case 'appendRequest':
       return `${head} after=${message.previousIndex}:${message.previousTerm} commit=${message.commit} [${describeEntries(message.entries)}]`;
     case 'appendResponse':
       return message.accepted
-        ? `${head} match=${message.matchIndex}`
-        : `${head} refused=${message.rejectedIndex} hint=${message.hintIndex}:${message.hintTerm}`;
+        ? `${head} match=${message.matchIndex}${recovery(message)}`
+        : `${head} refused=${message.rejectedIndex} hint=${message.hintIndex}:${message.hintTerm}${recovery(message)}`;
     case 'heartbeatRequest':
-      return `${head} commit=${message.commit} head=${message.leaderCommit} round=${message.readRound}`;
+      return `${head} commit=${message.commit} head=${message.leaderCommit} round=${message.readRound}${recovery(message)}${message.recovery === 0 ? '' : `:${message.recoveryIndex}`}`;
     case 'heartbeatResponse':
-      return `${head} round=${message.readRound}`;
+      return `${head} round=${message.readRound}${recovery(message)}`;
     case 'snapshotOffer':
       return `${head} point=${message.snapshotIndex}:${message.snapshotTerm}`;
     case 'timeoutNow':
@@ -75,6 +76,10 @@ export function describeMessage(message: Message): string {
     case 'stateHashReport':
       return `${head} (from driver to driver)`;
   }
+}
+
+function recovery(message: { readonly recovery: number }): string {
+  return message.recovery === 0 ? '' : ` recovery=${message.recovery}`;
 }
 
 /** Reads a message as `describeMessage` prints it; anything else is an error in the scenario file. */
@@ -98,6 +103,7 @@ export function parseMessage(text: string): Message {
   );
   const index = (key: string): LogIndex => logIndex(Number((fields.get(key) ?? '0').split(':')[0]));
   const termOf = (key: string): Term => term(Number((fields.get(key) ?? '0:0').split(':')[1]));
+  const recovered = (fields.get('recovery') ?? '0:0').split(':').map(Number);
   const last = { lastIndex: index('last'), lastTerm: termOf('last') };
   switch (type) {
     case 'preVoteRequest':
@@ -105,8 +111,9 @@ export function parseMessage(text: string): Message {
     case 'voteRequest':
       return { ...envelope, type, ...last, transfer: fields.has('transfer') };
     case 'preVoteResponse':
-    case 'voteResponse':
       return { ...envelope, type, granted: fields.has('granted') };
+    case 'voteResponse':
+      return { ...envelope, type, granted: fields.has('granted'), ...last };
     case 'appendRequest':
       return {
         ...envelope,
@@ -125,6 +132,7 @@ export function parseMessage(text: string): Message {
         rejectedIndex: index('refused'),
         hintIndex: index('hint'),
         hintTerm: termOf('hint'),
+        recovery: recovered[0] ?? 0,
       } satisfies AppendResponse;
     case 'heartbeatRequest':
       return {
@@ -133,9 +141,11 @@ export function parseMessage(text: string): Message {
         commit: index('commit'),
         leaderCommit: index('head'),
         readRound: Number(fields.get('round')),
+        recovery: recovered[0] ?? 0,
+        recoveryIndex: logIndex(recovered[1] ?? 0),
       };
     case 'heartbeatResponse':
-      return { ...envelope, type, readRound: Number(fields.get('round')) };
+      return { ...envelope, type, readRound: Number(fields.get('round')), recovery: recovered[0] ?? 0 };
     case 'snapshotOffer':
       return { ...envelope, type, snapshotIndex: index('point'), snapshotTerm: termOf('point') };
     case 'timeoutNow':

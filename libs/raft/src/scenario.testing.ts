@@ -16,10 +16,11 @@ import { logIndex, memberId, term, type Message } from './types.js';
  *
  * The cluster
  *   members N [limit=n ...]   new cluster (first command); limits are named in LIMITS below
- *   restore M term=T vote=V log=1,1,2 [commit=C] [base=I:T] [snapshot=I:T]    member M starts from this disk (vote=- for none; the log begins
+ *   restore M term=T vote=V log=1,1,2 [commit=C] [recovery=R] [base=I:T] [snapshot=I:T]    member M starts from this disk (vote=- for none; the log begins
  *                             behind the base, log=- for none)
  *   spread M n                M's election timeouts are n ticks longer than the shortest, from its next draw on
  *   crash M                   the member loses what was not durable, and starts again
+ *   wipe M r                  the member loses everything, and starts again under recovery r
  * What a member is asked
  *   campaign M | tick M [n] | propose M text | read M id | forget M L (its leader L is gone) | stalled M on/off
  *   (text: letters, or x*100 for a hundred x)
@@ -73,6 +74,7 @@ export class Scenario {
       return [];
     },
     crash: ([member]) => this.#then(member, (m) => m.restart()),
+    wipe: ([member, recovery]) => this.#then(member, (m) => m.wipe(Number(recovery))),
     campaign: ([member]) => this.#then(member, (m) => m.raft.campaign()),
     tick: ([member, count = '1']) =>
       this.#then(member, (m) => {
@@ -251,6 +253,7 @@ export class Scenario {
         term: term(Number(value['term'])),
         vote: value['vote'] === '-' ? null : memberId(Number(value['vote'])),
         commit: logIndex(Number(value['commit'] ?? 0)),
+        recovery: Number(value['recovery'] ?? 0),
       },
       base,
       entries: logOf(terms, base.index),
@@ -266,8 +269,9 @@ export class Scenario {
     const { ready, sent } = processed;
     const lines: string[] = [];
     if (ready.hardState !== null) {
-      const { term: t, vote, commit } = ready.hardState;
-      lines.push(`write term=${t} vote=${vote ?? '-'} commit=${commit}`);
+      const { term: t, vote, commit, recovery } = ready.hardState;
+      const recovers = recovery === 0 ? '' : ` recovery=${recovery}`;
+      lines.push(`write term=${t} vote=${vote ?? '-'} commit=${commit}${recovers}`);
     }
     if (ready.reset !== null) lines.push(`write reset ${describePoint(ready.reset)}`);
     if (ready.entries.length > 0) lines.push(`write entries ${describeEntries(ready.entries)}`);
@@ -340,6 +344,7 @@ function state(member: TestMember): string {
   const snapshot = raft.snapshotPoint === null ? '' : ` snapshot=${describePoint(raft.snapshotPoint)}`;
   const extras = [
     raft.lostQuorum ? ' lost quorum' : '',
+    raft.recovery === 0 ? '' : ` recovery=${raft.recovery}`,
     raft.firstIndex > 1 ? ` first=${raft.firstIndex}` : '',
     snapshot,
     raft.transferTarget === null ? '' : ` hands over to ${raft.transferTarget}`,

@@ -39,7 +39,7 @@ interface UnfinishedWrite {
 
 /**
  * Everything that can happen to one member. `count`: that many of its oldest writes. `compact`: it takes a snapshot of what it applied, and gives up
- * its log. `store`: the snapshot that it was offered is on its disk; `install`: and its core is told.
+ * its log. `store`: the snapshot that it was offered is on its disk; `install`: and its core is told. `wipe`: its disk is lost, and an empty one takes its place.
  */
 export type Input =
   | {
@@ -57,6 +57,7 @@ export type Input =
   | { readonly type: 'transfer'; readonly to: number }
   | { readonly type: 'read'; readonly committedBefore: number }
   | { readonly type: 'finishWrites' | 'crash'; readonly count: number }
+  | { readonly type: 'wipe'; readonly recovery: number }
   | { readonly type: 'deliver'; readonly message: Message };
 
 export interface MemberScope {
@@ -149,7 +150,7 @@ export class SmallMember {
     return this.#scope.refusalsLost === true && isRefusal(message);
   }
 
-  /** Any input but a crash, which makes another member of what the disk holds: `afterCrash`. */
+  /** Any input but a crash or a wipe, which make another member of what the disk holds: `afterCrash`, `wipedDisk`. */
   apply(input: Input): void {
     switch (input.type) {
       case 'timeout':
@@ -201,7 +202,8 @@ export class SmallMember {
         this.#process();
         break;
       case 'crash':
-        throw new Error('a crash makes another member');
+      case 'wipe':
+        throw new Error('that makes another member');
     }
     this.#drain();
     if (this.#scope.trust !== true) while (this.trustsLeader) this.raft.tick();
@@ -259,7 +261,13 @@ export class SmallMember {
           `Commit Only What Is Proved: member ${this.self} commits up to ${this.raft.commitIndex} by a message that speaks of ${proved}`,
         );
     }
-    if (message.type !== 'voteRequest' || message.term <= before || (trusts && !message.transfer)) return;
+    if (message.type !== 'voteRequest') return;
+    if (this.disk.hardState.recovery !== 0) {
+      if (this.raft.term !== before || this.raft.vote !== null)
+        throw new Violation(`Who Recovers Takes No Part: a candidate moves member ${this.self}`); // F1
+      return;
+    }
+    if (message.term <= before || (trusts && !message.transfer)) return;
     // A vote that is free in a new term goes to a log that is as new, and only to one: by a second way to compare (P25).
     const [theirs, ours] = [
       message.lastTerm * 1000 + message.lastIndex,
@@ -410,6 +418,7 @@ export function diskOf(
       term: term(hardTerm),
       vote: vote === null ? null : memberId(vote),
       commit: logIndex(commit),
+      recovery: 0,
     },
     base: LOG_START,
     before: [],
@@ -421,6 +430,12 @@ export function diskOf(
       payload: Uint8Array.of(0),
     })),
   };
+}
+
+/** The disk that a member gets whose own was lost. */
+export function wipedDisk(recovery: number): DiskContent {
+  const empty = diskOf(0, null, []);
+  return { ...empty, hardState: { ...empty.hardState, recovery } };
 }
 
 /** The same disk after a snapshot of its first `count` entries, which are given up. */
@@ -482,7 +497,9 @@ export function fingerprint(
   const campaigns = role === 'candidate' || role === 'preCandidate';
   const vote = (id: number | null): number => (id === null ? 0 : rename(id));
   const hard = (state: HardState | null): unknown =>
-    state === null ? 0 : [state.term, vote(state.vote), state.commit];
+    state === null
+      ? 0
+      : [state.term, vote(state.vote), state.commit, ...(state.recovery === 0 ? [] : [state.recovery])];
   const codes = (entries: readonly LogEntry[]): number[] => entries.map((entry) => entryCode(entry, rename));
   const renamed = (content: readonly number[]): number[] => content.map((code) => renamedCode(code, rename));
   const point = (at: SnapshotPoint | null): unknown => (at === null ? 0 : [at.index, at.term]);
@@ -557,6 +574,7 @@ export function fingerprint(
     hard(whole.handedHardState),
     whole.durableTerm,
     vote(whole.durableVote),
+    whole.durableRecovery === 0 ? 0 : [whole.recovery, whole.durableRecovery],
     [
       hard(member.disk.hardState),
       codes(member.disk.entries),
@@ -627,6 +645,13 @@ function heldBy({ base, entries, snapshot }: DiskContent): number {
 function brokenPromise(member: SmallMember, message: Message): string | null {
   const { hardState } = member.disk;
   const name = `member ${member.self}`;
+  if (hardState.recovery !== 0) {
+    // As long as its disk says that it recovers it takes no part [F1], and what it says counts for nothing [F2].
+    if (/^(preV|v)ote/.test(message.type))
+      return `Who Recovers Takes No Part: ${name} sends ${message.type} while it recovers`;
+    if ((message.type === 'appendResponse' || message.type === 'heartbeatResponse') && message.recovery === 0)
+      return `Who Recovers Takes No Part: the ${message.type} of ${name} counts, and its disk says that it recovers`;
+  }
   if (message.type === 'voteResponse' && message.granted) {
     if (hardState.term !== message.term || hardState.vote !== message.to)
       return `Votes Are Durable: ${name} sends its vote of term ${message.term} before it is on disk`;

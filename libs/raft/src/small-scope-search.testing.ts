@@ -13,6 +13,14 @@ export interface SmallWorld extends MemberScope {
   readonly proposals?: number;
   readonly reads?: number;
   readonly crashes?: number;
+  /** How often a member's disk is lost. */
+  readonly wipes?: number;
+  /** Whose disk may be lost; anybody's by default. */
+  readonly forgetful?: readonly number[];
+  /** Half of the members or more may recover at a time. (Nothing goes on then.) */
+  readonly mostMayForget?: boolean;
+  /** A leader whose log has so many entries hears of no further recovery: each costs an entry. */
+  readonly recoveryEntriesMax?: number;
   readonly heartbeats?: number;
   /** How often members take a snapshot and give up their logs. */
   readonly compactions?: number;
@@ -60,8 +68,10 @@ interface State {
   readonly members: readonly number[];
   readonly sent: number;
   readonly committed: number;
-  /** What is left of proposals, reads, crashes, heartbeats, compactions and transfers. */
+  /** What is left of proposals, reads, crashes, heartbeats, compactions, transfers and wipes. */
   readonly budget: readonly number[];
+  /** Bit m: member m was wiped. */
+  readonly wiped: number;
 }
 
 interface Visited {
@@ -78,6 +88,9 @@ const CRASHES = 2;
 const HEARTBEATS = 3;
 const COMPACTIONS = 4;
 const TRANSFERS = 5;
+const WIPES = 6;
+
+const RECOVERY_ENTRIES_MAX = 4;
 
 /** Breadth first, so that a violation comes with a short way (what is superseded is not followed: not always the shortest). Stops at the first one. */
 export class SmallScopeSearch {
@@ -97,7 +110,7 @@ export class SmallScopeSearch {
     this.space = new SmallSpace(world);
     this.#internCommitted([], []);
     // Members are interchangeable: of the states that differ only in names one is followed. Names that the world itself sets apart stay.
-    const special = [world.campaigners ?? [], world.slowDisks ?? []];
+    const special = [world.campaigners ?? [], world.slowDisks ?? [], world.forgetful ?? []];
     this.#symmetries = this.space.permutations.flatMap((names, i) =>
       special.every((ids) => ids.every((id) => ids.includes(names[id] ?? 0))) ? [i] : [],
     );
@@ -137,19 +150,26 @@ export class SmallScopeSearch {
       const added = this.space.add(sent, message);
       sent = added.set;
       violation ??= added.violation;
+      // Who was wiped has forgotten the other vote. That the two of them elect nobody wrong is what the other invariants ask.
+      if (((state.wiped >>> member) & 1) === 0) violation ??= added.twoVotes;
     }
-    const spent = BUDGET_OF[this.space.inputs[input]?.type ?? 'process'];
+    const { type } = this.space.inputs[input] ?? { type: 'process' };
+    const spent = BUDGET_OF[type];
     if (step.next === before && sent === state.sent && spent === undefined) return null;
     const next: State = {
       members: state.members.with(member - 1, step.next),
       sent,
       committed: state.committed,
       budget: spent === undefined ? state.budget : state.budget.with(spent, (state.budget[spent] ?? 0) - 1),
+      wiped: type === 'wipe' ? state.wiped | (1 << member) : state.wiped,
     };
     if (violation !== null) return { state: next, violation };
     const committed = this.#commit(next, member);
     if (typeof committed === 'string') return { state: next, violation: committed };
-    for (const [i, one] of next.members.entries()) sent = this.space.withoutSpent(sent, i + 1, one);
+    for (const [i, one] of next.members.entries()) {
+      // Who may be wiped may yet hear of each term as for the first time.
+      if (!this.#mayForget(next, i + 1)) sent = this.space.withoutSpent(sent, i + 1, one);
+    }
     const complete = { ...next, sent, committed };
     return { state: complete, violation: this.#violationOf(complete) };
   }
@@ -188,7 +208,10 @@ export class SmallScopeSearch {
     numbers.push(this.#renamedCommitted(state.committed, symmetry));
     let key = '';
     for (const number of numbers) key += String.fromCharCode(number & 0x7fff, number >>> 15);
-    return key + String.fromCharCode(...state.budget);
+    let wiped = 0;
+    for (let member = 1; state.wiped >>> member > 0; member++)
+      if (((state.wiped >>> member) & 1) === 1) wiped |= 1 << (names[member] ?? 0);
+    return key + String.fromCharCode(...state.budget, wiped);
   }
 
   // --- what can happen ---------------------------------------------------------------------------------------------
@@ -199,11 +222,28 @@ export class SmallScopeSearch {
     if (writes < (this.#world.writesMax ?? 2)) {
       for (const input of this.#ownInputs(view, state, member)) yield this.space.input(input);
       for (const message of this.space.receivedBy(state.sent, member))
-        if (!this.#isOneRoundTooMany(view, message)) yield this.#delivery(message);
+        if (!this.#isOneRoundTooMany(view, message) && !this.#isOneRecoveryTooMany(view, message))
+          yield this.#delivery(message);
     }
     for (let count = 1; count <= writes; count++) yield this.space.input({ type: 'finishWrites', count });
     if ((state.budget[CRASHES] ?? 0) > 0)
       for (let count = 0; count <= writes; count++) yield this.space.input({ type: 'crash', count });
+    // A number that no other wipe has: what is left of the budget.
+    if (
+      this.#mayForget(state, member) &&
+      (this.#world.mostMayForget === true || this.#mostRemember(state, member))
+    )
+      yield this.space.input({ type: 'wipe', recovery: state.budget[WIPES] ?? 0 });
+  }
+
+  #mayForget({ budget }: State, member: number): boolean {
+    return (budget[WIPES] ?? 0) > 0 && this.#world.forgetful?.includes(member) !== false;
+  }
+
+  /** Also when this member forgets. */
+  #mostRemember({ members }: State, member: number): boolean {
+    const forgetful = members.filter((state, i) => i + 1 === member || this.space.view(state).recovers);
+    return 2 * forgetful.length < members.length;
   }
 
   *#ownInputs(view: MemberView, state: State, member: number): Generator<Input> {
@@ -237,6 +277,16 @@ export class SmallScopeSearch {
     );
   }
 
+  /** Messages of several lives of a member, heard in turns, cost its leader an entry each time: there would be no end of states. */
+  #isOneRecoveryTooMany({ role, log, recoveries }: MemberView, number: number): boolean {
+    const message = this.#message(number);
+    if (role !== 'leader' || (message.type !== 'appendResponse' && message.type !== 'heartbeatResponse'))
+      return false;
+    const { from, recovery } = message;
+    if (recovery === 0 || recoveries.get(from) === recovery) return false;
+    return log.length >= (this.#world.recoveryEntriesMax ?? RECOVERY_ENTRIES_MAX);
+  }
+
   readonly #deliveries: number[] = [];
   #delivery(message: number): number {
     return (this.#deliveries[message] ??= this.space.input({
@@ -264,10 +314,13 @@ export class SmallScopeSearch {
     const views = state.members.map((member) => this.space.view(member));
     const { entries, inTerm } = this.#committedOf(state.committed);
     // CommittedOnQuorum (QuorumLogInv, CommittedIsDurableInv): a majority of disks holds all that is committed. The
-    // check is for the whole prefix: whoever holds its end holds the rest, or Log Matching fails.
-    const holders = views.filter((view) => entries.every((entry, i) => view.stored[i] === entry));
+    // check is for the whole prefix: whoever holds its end holds the rest, or Log Matching fails. Who recovers elects nobody, so it
+    // counts among them: the others are too few to win without an entry.
+    const holders = views.filter(
+      (view) => view.recovers || entries.every((entry, i) => view.stored[i] === entry),
+    );
     if (2 * holders.length <= views.length)
-      return `Committed On Quorum: ${entries.length} entries are committed, and ${holders.length} of ${views.length} disks hold them`;
+      return `Committed On Quorum: ${entries.length} entries are committed, and ${holders.length} of ${views.length} disks hold them, or recover`;
     for (const [i, view] of views.entries()) {
       for (const [j, other] of views.entries()) {
         if (i === j) continue;
@@ -318,16 +371,23 @@ export class SmallScopeSearch {
   // --- where it starts ---------------------------------------------------------------------------------------------
 
   /**
-   * The start state. Its script is made of steps `timeout 1`, `silence 2`, `propose 1`, `finish 1` (all its writes), `deliver 1>2 voteRequest` (all such
-   * messages), `settle 1 2` (these exchange all they have to say and finish their writes), `lose` (whatever is under way).
+   * The start state. Its script is made of steps `timeout 1`, `silence 2`, `propose 1`, `heartbeat 1`, `wipe 1`, `finish 1` (all its writes), `deliver 1>2 voteRequest` (all such
+   * messages), `settle 1 2` (these exchange all they have to say and finish their writes), `lose` (whatever is under way), `keep 1>2 voteRequest`
+   * (and lose whatever else is under way).
    */
   #start(): { state: State; violation: string | null } {
     const { memberCount, disks, proposals = 0, reads = 0, crashes = 0, heartbeats = 0 } = this.#world;
-    const { compactions = 0, transfers = 0 } = this.#world;
+    const { compactions = 0, transfers = 0, wipes } = this.#world;
     const members = Array.from({ length: memberCount }, (_, i) =>
       this.space.start(i + 1, disks?.[i] ?? diskOf(0, null, [])),
     );
-    let state: State = { members, sent: this.space.nothingSent, committed: 0, budget: [9, 9, 9, 9, 9, 9] };
+    let state: State = {
+      members,
+      sent: this.space.nothingSent,
+      committed: 0,
+      budget: [9, 9, 9, 9, 9, 9, wipes === undefined ? 0 : 9],
+      wiped: 0,
+    };
     const act = (member: number, input: Input): boolean => {
       const after = this.after(state, member, this.space.input(input));
       if (typeof after?.violation === 'string') throw new Error(after.violation);
@@ -339,26 +399,34 @@ export class SmallScopeSearch {
     try {
       for (const line of this.#world.script ?? []) {
         const [word = '', ...rest] = line.split(' ');
-        if (word === 'lose') state = { ...state, sent: this.space.nothingSent };
-        else if (word === 'settle') this.#settle(rest.map(Number), () => state, act);
-        else if (word === 'deliver') {
-          const [from, to] = (rest[0] ?? '').split('>').map(Number);
-          for (const id of this.space.receivedBy(state.sent, to ?? 0)) {
-            const message = this.#message(id);
-            if (message.from === from && message.type === rest[1])
-              act(message.to, { type: 'deliver', message });
-          }
-        } else {
+        const [from, to = 0] = (rest[0] ?? '').split('>').map(Number);
+        const chosen = this.space.receivedBy(state.sent, to).filter((id) => {
+          const message = this.#message(id);
+          return message.from === from && message.type === rest[1];
+        });
+        if (word === 'lose' || word === 'keep') {
+          let sent = this.space.nothingSent;
+          for (const id of chosen) sent = this.space.add(sent, id).set;
+          state = { ...state, sent };
+        } else if (word === 'settle') this.#settle(rest.map(Number), () => state, act);
+        else if (word === 'deliver')
+          for (const id of chosen) act(to, { type: 'deliver', message: this.#message(id) });
+        else {
           const member = Number(rest[0]);
           const count = this.space.view(state.members[member - 1] ?? 0).unfinishedWrites;
-          act(member, word === 'finish' ? { type: 'finishWrites', count } : ({ type: word } as Input));
+          if (word === 'finish') act(member, { type: 'finishWrites', count });
+          else if (word === 'wipe') act(member, { type: 'wipe', recovery: state.budget[WIPES] ?? 0 });
+          else act(member, { type: word } as Input);
         }
       }
     } catch (error) {
       return { state, violation: error instanceof Error ? error.message : String(error) };
     }
     return {
-      state: { ...state, budget: [proposals, reads, crashes, heartbeats, compactions, transfers] },
+      state: {
+        ...state,
+        budget: [proposals, reads, crashes, heartbeats, compactions, transfers, wipes ?? 0],
+      },
       violation: null,
     };
   }
@@ -414,6 +482,8 @@ export class SmallScopeSearch {
         return `The oldest ${input.count} writes of member ${member} are on disk.`;
       case 'crash':
         return `Member ${member} loses power and starts again; ${input.count} of its unfinished writes were on disk.`;
+      case 'wipe':
+        return `Member ${member} loses its disk and starts again with an empty one, under recovery ${input.recovery}.`;
       case 'transfer':
         return `Member ${member} is asked to hand its leadership to ${input.to}.`;
       case 'read':
@@ -456,6 +526,7 @@ const BUDGET_OF: Partial<Record<Input['type'], number>> = {
   heartbeat: HEARTBEATS,
   compact: COMPACTIONS,
   transfer: TRANSFERS,
+  wipe: WIPES,
 };
 
 function shortened(name: string, value: unknown): unknown {

@@ -9,6 +9,7 @@ import {
   memberViolation,
   messageKey,
   renamedCode,
+  wipedDisk,
   type DiskContent,
   type Input,
   type MemberScope,
@@ -37,6 +38,10 @@ export interface MemberView {
   readonly readRequests: number;
   /** Rounds that this leader began. */
   readonly readRounds: number;
+  /** Its disk says that it recovers. */
+  readonly recovers: boolean;
+  /** What this leader knows of the others' recoveries; nobody who is not in it recovers. */
+  readonly recoveries: ReadonlyMap<number, number>;
 }
 
 /** A member's state, found once and known by its fingerprint. */
@@ -58,12 +63,19 @@ export interface MemberStep {
   readonly violation: string | null;
 }
 
+/** A set with one message more. `twoVotes`: its sender contradicts itself, which is a fault unless it forgot. `violation`: any other contradiction. */
+interface Addition {
+  readonly set: number;
+  readonly violation: string | null;
+  readonly twoVotes: string | null;
+}
+
 /** A set of messages that were sent at some time: each of them can arrive now, again, or never. */
 interface MessageSet {
   readonly ids: readonly number[];
   /** By receiver, from 1. */
   readonly to: readonly (readonly number[])[];
-  readonly added: Map<number, number>;
+  readonly added: Map<number, Addition>;
   readonly renamed: number[];
   /** Bit i: message i is in it. */
   readonly bits: readonly number[];
@@ -176,8 +188,8 @@ export class SmallSpace {
     let member = before;
     let origin: MemberState['origin'] = { from: state, input };
     try {
-      if (input.type === 'crash') {
-        const disk = before.afterCrash(input.count);
+      if (input.type === 'crash' || input.type === 'wipe') {
+        const disk = input.type === 'wipe' ? wipedDisk(input.recovery) : before.afterCrash(input.count);
         this.#state(state).spare = before; // a crash uses nothing up
         origin = { disk, self: before.self };
         member = new SmallMember(before.self, this.#scope, disk);
@@ -248,23 +260,23 @@ export class SmallSpace {
     return this.#set(set).to[member] ?? [];
   }
 
-  /** `set` with the message, and the rule that this breaks, if any. */
-  add(set: number, message: number): { set: number; violation: string | null } {
+  /** `set` with the message, and the rules that this breaks, if any. */
+  add(set: number, message: number): Addition {
     const from = this.#set(set);
     const known = from.added.get(message);
-    if (known !== undefined) return { set: known, violation: null };
-    if (from.ids.includes(message)) {
-      from.added.set(message, set);
-      return { set, violation: null };
-    }
+    if (known !== undefined) return known;
     const ids = [...from.ids, message].toSorted((a, b) => a - b);
-    const violation = contradiction(
-      from.ids.map((id) => this.#message(id)),
-      this.#message(message),
-    );
-    const next = this.#internSet(ids);
-    if (violation === null) from.added.set(message, next);
-    return { set: next, violation };
+    const addition = from.ids.includes(message)
+      ? { set, violation: null, twoVotes: null }
+      : {
+          set: this.#internSet(ids),
+          ...contradictions(
+            from.ids.map((id) => this.#message(id)),
+            this.#message(message),
+          ),
+        };
+    from.added.set(message, addition);
+    return addition;
   }
 
   renamedSet(set: number, permutation: number): number {
@@ -298,7 +310,8 @@ export class SmallSpace {
 
   /**
    * Answers to an earlier self: of a term before the one on disk, or of that one when the member no longer leads or campaigns in it (and never will
-   * again). So are requests of an earlier term when their refusals are lost. They are left out of the set of messages. That they do nothing is not taken on trust: `effectOfSpent`.
+   * again). So are requests of an earlier term when their refusals are lost. They are left out of the set of messages, unless the member may still be wiped, and then
+   * know of no term. That they do nothing is not taken on trust: `effectOfSpent`.
    */
   #isSpent(id: number, member: number, state: number): boolean {
     const message = this.#message(id);
@@ -377,7 +390,7 @@ export class SmallSpace {
 function viewOf(member: SmallMember): MemberView {
   const { raft, disk } = member;
   const codes = (entries: readonly LogEntry[]): number[] => entries.map((entry) => entryCode(entry, same));
-  const { followerReads, reads } = raft.inspect();
+  const { followerReads, reads, progress } = raft.inspect();
   const stored = [...disk.before, ...codes(disk.entries)];
   const { snapshot } = disk;
   // What a start from this disk would find: see `RaftRestored.snapshot`.
@@ -398,6 +411,10 @@ function viewOf(member: SmallMember): MemberView {
     isStored: (disk.snapshot?.point.index ?? 0) >= (member.offered?.point.index ?? 0),
     canCompact: raft.appliedIndex >= raft.firstIndex,
     readRounds: reads.number,
+    recovers: disk.hardState.recovery !== 0,
+    recoveries: new Map(
+      progress.flatMap(({ member: other, recovery }) => (recovery === 0 ? [] : [[other, recovery]])),
+    ),
     readRequests:
       followerReads.asked.length === 0
         ? 0
@@ -429,19 +446,23 @@ const LEADERS_SAY: ReadonlySet<Message['type']> = new Set([
 ]);
 
 /** Two messages that no sound cluster sends, whenever it was: the set forgets none. */
-function contradiction(sent: readonly Message[], message: Message): string | null {
+function contradictions(sent: readonly Message[], message: Message): Omit<Addition, 'set'> {
+  let twoVotes: string | null = null;
   const leads = ({ type }: Message): boolean => LEADERS_SAY.has(type);
   const votesFor = (one: Message): number | null =>
     one.type === 'voteRequest' ? one.from : one.type === 'voteResponse' && one.granted ? one.to : null;
   for (const other of sent) {
     if (other.term !== message.term) continue;
     if (leads(other) && leads(message) && other.from !== message.from)
-      return `Election Safety: members ${other.from} and ${message.from} both lead in term ${message.term}`;
+      return {
+        violation: `Election Safety: members ${other.from} and ${message.from} both lead in term ${message.term}`,
+        twoVotes,
+      };
     const votes = [votesFor(other), votesFor(message)];
     if (other.from === message.from && !votes.includes(null) && votes[0] !== votes[1])
-      return `One Vote: member ${message.from} votes for ${votes[0]} and for ${votes[1]} in term ${message.term}`;
+      twoVotes = `One Vote: member ${message.from} votes for ${votes[0]} and for ${votes[1]} in term ${message.term}`;
   }
-  return null;
+  return { violation: null, twoVotes };
 }
 
 function renamedMessage(message: Message, names: readonly number[]): Message {

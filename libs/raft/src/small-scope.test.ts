@@ -25,7 +25,7 @@ function sequence(seed: number): () => number {
 
 describe('every behaviour of small worlds', { timeout: TIMEOUT_MS }, () => {
   it.each(CLOSED_WORLDS)(
-    '[V2] [V3] [A1] [A3] [C1] [C3] [R1] [R8] [R9] [D1] [S1] [S5] [S7] [T3] the whole space was visited: $name',
+    '[V2] [V3] [A1] [A3] [C1] [C3] [R1] [R8] [R9] [D1] [S1] [S5] [S7] [T3] [F1] [F2] [F4] [F5] the whole space was visited: $name',
     (world) => {
       const { violation, searches } = searchSmallScope([world]);
       expect(violation).toBeNull();
@@ -90,6 +90,8 @@ describe('the search itself', { timeout: TIMEOUT_MS }, () => {
     ['three members, 2 terms, 2 compactions', 7],
     ['a transfer by member 1, leader of members that trust it; 1 read', 8],
     ['reads at a follower, which asks twice', 9],
+    ['a second loss at any time', 10],
+    ['a slow end', 11],
   ])('[U1] equal fingerprints behave alike, whatever way led to them: %s', (name, seed) => {
     const world = BUILD_WORLDS.find((one) => one.name.startsWith(name))!;
     const search = new SmallScopeSearch({ ...world, statesMax: 3_000 });
@@ -168,6 +170,7 @@ function isPossible(input: Input, { raft, self, writes, trustsLeader }: SmallMem
     case 'finishWrites':
       return input.count <= writes.length;
     case 'crash':
+    case 'wipe':
       return false; // what is left of it is the disk, which is in the fingerprint as it is
     default:
       return true;

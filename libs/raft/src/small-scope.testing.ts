@@ -3,6 +3,20 @@ import { SmallScopeSearch, type SmallSearch, type SmallWorld } from './small-sco
 
 const ALL = [1, 2, 3];
 
+/** Worlds in which a disk is lost. Member 1 leads in term 1 with one entry, the recovery that it hears of costs another. */
+const FORGOTTEN = {
+  memberCount: 3,
+  termMax: 2,
+  wipes: 0,
+  recoveryEntriesMax: 2,
+  campaigners: [2],
+  refusalsLost: true,
+} as const;
+const FORGOTTEN_VOTE = [
+  ...['timeout 1', 'settle 1 2 3', 'lose', 'timeout 2'],
+  ...['deliver 2>3 voteRequest', 'wipe 3'],
+];
+
 /** Worlds that are searched to the end: every state that they can reach is visited. */
 const CLOSED: readonly Omit<SmallWorld, 'statesMax'>[] = [
   {
@@ -213,6 +227,150 @@ const CLOSED: readonly Omit<SmallWorld, 'statesMax'>[] = [
     crashes: 1,
     slowDisks: [1, 2],
   },
+  {
+    name: 'a forgotten vote: member 3 voted for 2 in term 2 and lost its disk, member 1 leads in term 1; 1 command, 2 ticks of leaders',
+    ...FORGOTTEN,
+    proposals: 1,
+    heartbeats: 2,
+    script: FORGOTTEN_VOTE,
+  },
+  {
+    name: 'a forgotten vote, members 2 and 3 may campaign, 1 power loss, 2 ticks of leaders',
+    ...FORGOTTEN,
+    crashes: 1,
+    heartbeats: 2,
+    campaigners: [2, 3],
+    script: FORGOTTEN_VOTE,
+  },
+  {
+    name: 'a forgotten vote, refusals heard, 2 ticks of leaders',
+    ...FORGOTTEN,
+    heartbeats: 2,
+    refusalsLost: false,
+    script: FORGOTTEN_VOTE,
+  },
+  {
+    name: 'a forgotten leader: member 3 followed 2 in term 2 and lost its disk, member 1 believes that it leads; 1 read, 2 ticks of leaders',
+    ...FORGOTTEN,
+    reads: 1,
+    heartbeats: 2,
+    script: ['timeout 1', 'settle 1 2 3', 'lose', 'timeout 2', 'settle 2 3', 'wipe 3'],
+  },
+  {
+    name: 'a second loss: member 3 came back, voted for 2 in term 2 and lost its disk again; 1 command, 2 ticks of leaders',
+    ...FORGOTTEN,
+    proposals: 1,
+    heartbeats: 2,
+    recoveryEntriesMax: 3,
+    script: [
+      ...['timeout 1', 'settle 1 2 3', 'wipe 3'],
+      ...['heartbeat 1', 'settle 1 2 3', 'heartbeat 1', 'settle 1 2 3', 'lose'],
+      ...['timeout 2', 'deliver 2>3 voteRequest', 'wipe 3'],
+    ],
+  },
+  {
+    name: 'a second loss at any time, of member 3, which recovers; 1 term, 1 tick of a leader',
+    ...FORGOTTEN,
+    termMax: 1,
+    wipes: 1,
+    heartbeats: 1,
+    recoveryEntriesMax: 3,
+    forgetful: [3],
+    campaigners: [],
+    script: ['timeout 1', 'settle 1 2 3', 'wipe 3', 'heartbeat 1', 'lose'],
+  },
+  {
+    name: 'a lost copy: member 2 may lose its disk, members 1 and 2 have committed what 3 lacks; 3 terms, 1 tick of a leader',
+    ...FORGOTTEN,
+    termMax: 3,
+    wipes: 1,
+    heartbeats: 1,
+    forgetful: [2],
+    campaigners: [2, 3],
+    script: ['timeout 1', 'settle 1 2', 'lose'],
+  },
+  {
+    name: 'a lost copy, 2 terms, 1 power loss, 1 tick of a leader',
+    ...FORGOTTEN,
+    wipes: 1,
+    crashes: 1,
+    heartbeats: 1,
+    forgetful: [2],
+    campaigners: [2, 3],
+    script: ['timeout 1', 'settle 1 2', 'lose'],
+  },
+  {
+    name: 'a leader that may lose its disk, 2 terms, 1 tick of a leader',
+    ...FORGOTTEN,
+    wipes: 1,
+    heartbeats: 1,
+    recoveryEntriesMax: 3,
+    forgetful: [1],
+    script: ['timeout 1', 'settle 1 2 3', 'lose'],
+  },
+  {
+    name: 'members 2 and 3 may both lose their disks, 2 terms, 1 tick of a leader',
+    ...FORGOTTEN,
+    wipes: 2,
+    mostMayForget: true,
+    heartbeats: 1,
+    forgetful: [2, 3],
+    script: ['timeout 1', 'settle 1 2 3', 'lose'],
+  },
+  {
+    name: 'member 3 may lose its disk, member 2 may campaign, 2 terms, 2 ticks of leaders',
+    ...FORGOTTEN,
+    wipes: 1,
+    heartbeats: 2,
+    forgetful: [3],
+    script: ['timeout 1', 'settle 1 2 3', 'lose'],
+  },
+  {
+    name: 'a slow end: member 3 recovers with a slow disk; 1 power loss, 2 ticks of leaders',
+    ...FORGOTTEN,
+    crashes: 1,
+    heartbeats: 2,
+    slowDisks: [3],
+    script: ['timeout 1', 'settle 1 2 3', 'lose', 'wipe 3'],
+  },
+  {
+    name: 'a snapshot for member 3, which recovers with a slow disk: member 1 leads without its old log; 1 power loss, 2 ticks of leaders',
+    ...FORGOTTEN,
+    crashes: 1,
+    heartbeats: 2,
+    recoveryEntriesMax: 4,
+    campaigners: [1],
+    slowDisks: [3],
+    disks: [compactedDisk(diskOf(1, 1, [1, 1]), 2), diskOf(1, 1, [1, 1]), diskOf(1, 1, [1, 1])],
+    script: ['timeout 1', 'settle 1 2 3', 'lose', 'wipe 3'],
+  },
+  {
+    name: 'four members, two of which voted for 2 in term 2, and one of these lost its disk; 2 ticks of leaders',
+    ...FORGOTTEN,
+    memberCount: 4,
+    heartbeats: 2,
+    script: [
+      ...['timeout 1', 'settle 1 2 3 4', 'lose', 'timeout 2'],
+      ...['deliver 2>3 voteRequest', 'deliver 2>4 voteRequest', 'wipe 3'],
+    ],
+  },
+  {
+    name: 'a forgotten campaign and a forgotten vote: members 4 and 5 of five came back, 4 may campaign in the same term again; 1 tick of a leader',
+    ...FORGOTTEN,
+    memberCount: 5,
+    heartbeats: 1,
+    recoveryEntriesMax: 0,
+    campaigners: [4],
+    script: [
+      ...['timeout 1', 'settle 1 2 3 4 5', 'lose', 'timeout 4', 'deliver 4>5 voteRequest'],
+      ...['keep 5>4 voteResponse', 'wipe 4', 'wipe 5', 'heartbeat 1'],
+      ...[4, 5].flatMap((m) => [`deliver 1>${m} heartbeatRequest`, `deliver ${m}>1 heartbeatResponse`]),
+      'settle 1 2 3',
+      ...[4, 5, 4, 5].flatMap((m) => [`deliver 1>${m} appendRequest`, `deliver ${m}>1 appendResponse`]),
+      ...['heartbeat 1', 'deliver 1>4 heartbeatRequest', 'deliver 1>5 heartbeatRequest'],
+      ...['keep 5>4 voteResponse', 'propose 1', 'settle 1 5 2', 'keep 5>4 voteResponse'],
+    ],
+  },
 ];
 
 /** What each build searches, in order. A closed world that grew beyond this many states would say so: its test asks for completeness. */
@@ -268,6 +426,33 @@ const LARGE: readonly Omit<SmallWorld, 'statesMax'>[] = [
     slowDisks: [1],
     refusalsLost: true,
   },
+  {
+    name: 'a forgotten vote, members 2 and 3 may campaign, 3 terms, 2 ticks of leaders',
+    ...FORGOTTEN,
+    termMax: 3,
+    heartbeats: 2,
+    recoveryEntriesMax: 3,
+    campaigners: [2, 3],
+    script: FORGOTTEN_VOTE,
+  },
+  {
+    name: 'a second loss at any time, of member 3, which recovers; 1 term, 2 ticks of a leader',
+    ...FORGOTTEN,
+    termMax: 1,
+    wipes: 1,
+    heartbeats: 2,
+    recoveryEntriesMax: 3,
+    forgetful: [3],
+    campaigners: [],
+    script: ['timeout 1', 'settle 1 2 3', 'lose', 'wipe 3'],
+  },
+  {
+    name: 'three members, any of which may lose its disk, 2 terms, 1 tick of a leader',
+    ...FORGOTTEN,
+    wipes: 1,
+    heartbeats: 1,
+    campaigners: [1, 2],
+  },
 ];
 
 /** Open worlds, up to so many states each. */
@@ -278,7 +463,7 @@ export function openWorlds(statesMax: number): readonly SmallWorld[] {
 /** What a nightly run adds. */
 export const LARGE_WORLDS: readonly SmallWorld[] = LARGE.map((world) => ({ ...world, statesMax: 2_000_000 }));
 
-/** What each build searches: in all some 90,000 states, half a minute of one core at most. */
+/** What each build searches: in all some 300,000 states, a minute of one core at most. */
 export const BUILD_WORLDS: readonly SmallWorld[] = [...CLOSED_WORLDS, ...openWorlds(8_000)];
 
 export interface SmallScopeResult {

@@ -21,6 +21,7 @@ const hardState = (t: number, commit = 0): TestDisk['hardState'] => ({
   term: term(t),
   vote: null,
   commit: logIndex(commit),
+  recovery: 0,
 });
 function append(t: number, previous: [number, number], terms: number[], commit: number): Message {
   return {
@@ -142,6 +143,8 @@ describe('starting again', () => {
     expect([member.raft.term, member.raft.vote]).toEqual([4, null]);
     member.raft.step({
       type: 'heartbeatRequest',
+      recovery: 0,
+      recoveryIndex: logIndex(0),
       from: memberId(1),
       to: memberId(3),
       term: term(4),
@@ -261,6 +264,7 @@ describe('offering a snapshot', () => {
     };
     cluster.raft(1).step({
       type: 'appendResponse',
+      recovery: 0,
       ...late,
       accepted: false,
       matchIndex: logIndex(0),
@@ -268,6 +272,7 @@ describe('offering a snapshot', () => {
     });
     cluster.raft(1).step({
       type: 'appendResponse',
+      recovery: 0,
       ...late,
       accepted: true,
       matchIndex: logIndex(1),
@@ -319,7 +324,7 @@ describe('being offered a snapshot', () => {
     expect(member.sync()).toMatchObject([{ matchIndex: 2 }, { matchIndex: 2 }]);
   });
 
-  it('[S4] the newest of several wins, each is told again, and one of a leader that is gone is dropped', () => {
+  it('[S4] [S10] the newest of several wins, each is told again, and one of a leader that is gone is dropped', () => {
     const member = startedFrom({ hardState: hardState(1), entries: [] });
     for (const index of [4, 6, 5]) member.raft.step(offer(1, index, 1));
     expect(member.process()!.ready.snapshotOffered?.point.index).toBe(6);
@@ -327,6 +332,9 @@ describe('being offered a snapshot', () => {
     expect(member.process()!.ready.snapshotOffered?.point.index).toBe(6);
     member.raft.step(offer(1, 7, 1));
     member.raft.step({ ...offer(2, 3, 1), from: memberId(2) });
+    // [S10] Its term has to be on disk first.
+    expect(member.process()!.ready.snapshotOffered).toBeNull();
+    member.sync();
     expect(member.process()!.ready.snapshotOffered).toEqual({ from: 2, point: point(3, 1) });
     member.raft.step({ ...offer(2, 9, 1), from: memberId(2) });
     member.raft.forgetLeader(memberId(2));
@@ -427,6 +435,8 @@ describe('installing a snapshot', () => {
         to: memberId(3),
         term: now,
         granted: true,
+        lastIndex: logIndex(3),
+        lastTerm: term(1),
       });
     expect([member.raft.role, member.raft.term]).toEqual(['follower', now]);
   });

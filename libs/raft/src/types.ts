@@ -53,6 +53,11 @@ export interface HardState {
   readonly term: Term;
   readonly vote: MemberId | null;
   readonly commit: LogIndex;
+  /**
+   * 0, or a number drawn when the folder was formatted for a member that lost what it had: it has forgotten votes and acknowledgements, so it
+   * neither votes nor acknowledges until its log holds what was committed without it since (SPEC.md, rules F). A safe integer.
+   */
+  readonly recovery: number;
 }
 
 /** A snapshot stands for all entries up to and including this one. `{ 0, 0 }`: before the log. */
@@ -87,6 +92,9 @@ export interface VoteRequest extends Envelope {
 export interface VoteResponse extends Envelope {
   readonly type: 'voteResponse';
   readonly granted: boolean;
+  /** The end of the log that the vote was asked for with: a candidate that has forgotten its campaign may begin another one in the same term [F6]. */
+  readonly lastIndex: LogIndex;
+  readonly lastTerm: Term;
 }
 export interface AppendRequest extends Envelope {
   readonly type: 'appendRequest';
@@ -104,6 +112,8 @@ export interface AppendResponse extends Envelope {
   readonly rejectedIndex: LogIndex;
   readonly hintIndex: LogIndex;
   readonly hintTerm: Term;
+  /** The sender's `HardState.recovery`: what a member says that has forgotten its promises counts for replication only [F2]. */
+  readonly recovery: number;
 }
 export interface HeartbeatRequest extends Envelope {
   readonly type: 'heartbeatRequest';
@@ -113,10 +123,15 @@ export interface HeartbeatRequest extends Envelope {
   readonly leaderCommit: LogIndex;
   /** The newest read round: an answer confirms all rounds up to it. */
   readonly readRound: number;
+  /** The recovery that the receiver last spoke of to this leader, 0 for none; it is over when the receiver has committed `recoveryIndex` [F4]. */
+  readonly recovery: number;
+  readonly recoveryIndex: LogIndex;
 }
 export interface HeartbeatResponse extends Envelope {
   readonly type: 'heartbeatResponse';
   readonly readRound: number;
+  /** As in an appendResponse. */
+  readonly recovery: number;
 }
 
 /** "Your next entry is compacted away here: there is a snapshot." The follower's driver fetches it in chunks. */

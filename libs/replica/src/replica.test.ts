@@ -203,7 +203,7 @@ describe('outcomes', () => {
     const [from, to] = [memberId(2), memberId(1)];
     const commit = logIndex(0);
     const heartbeat = { type: 'heartbeatRequest', from, to, term: newer, commit } as const;
-    replica.receive({ ...heartbeat, leaderCommit: commit, readRound: 0 });
+    replica.receive({ ...heartbeat, leaderCommit: commit, readRound: 0, recovery: 0, recoveryIndex: commit });
     world.settle();
     expect(answers).toMatchObject([{ type: 'failed', code: 'OUTCOME_UNKNOWN' }]);
   });

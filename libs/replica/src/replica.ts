@@ -462,6 +462,7 @@ export class Replica {
       logBytes: this.#wal.stats.logBytes,
       diskStalled: this.diskStalled,
       diverged: this.#divergence !== null,
+      recovering: raft.recovery !== 0,
       peers: this.#environment.peers(),
     };
   }

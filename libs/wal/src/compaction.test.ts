@@ -9,7 +9,7 @@ import type { SnapshotFiles } from './snapshot-files.js';
 import { openWal } from './wal.js';
 import type { Wal, WalBatch } from './wal.js';
 
-const OPTIONS = { segmentBytesMax: 400 };
+const OPTIONS = { segmentBytesMax: 416, allocationBytes: 8 };
 
 function point(index: number, termNumber = 1): SnapshotPoint {
   return { index: logIndex(index), term: term(termNumber) };

@@ -63,13 +63,14 @@ function itemOf({ index, term, kind, payload }: LogEntry): string {
 }
 
 /** Two logs with the same key are the same log. */
-function keyOf({ snapshot, hardState: { term, vote, commit }, items }: WholeLog): string {
+function keyOf({ snapshot, hardState: { term, vote, commit, recovery }, items }: WholeLog): string {
   const found = snapshot === null ? '' : `snapshot ${snapshot.index} of ${snapshot.term}: `;
-  return `${found}term ${term}, vote ${vote}, commit ${Math.min(commit, items.length)}, ${items.join(' ')}`;
+  const recovering = recovery === 0 ? '' : `recovery ${recovery}, `;
+  return `${found}${recovering}term ${term}, vote ${vote}, commit ${Math.min(commit, items.length)}, ${items.join(' ')}`;
 }
 
 function isLog(found: string): boolean {
-  return found.startsWith('term') || found.startsWith('snapshot');
+  return /^(term|recovery|snapshot)/.test(found);
 }
 
 /** What a snapshot stands for. */
@@ -96,7 +97,7 @@ function under(snapshot: TakenSnapshot | null, model: Model): Model {
 export class Player {
   readonly machine = new SimulatedMachine(1);
   /** The log after 0, 1, 2, ... records. */
-  models: Model[] = [{ hardState: hardState(0, null, 0), entries: [] }];
+  models: Model[];
   /** Whose name may have come to be on the disk. */
   readonly snapshots: TakenSnapshot[] = [];
   /** Up to this index a snapshot was reported durable. */
@@ -113,14 +114,16 @@ export class Player {
   /** Of the models so far, by snapshot. */
   readonly #keys = new Map<TakenSnapshot | null, string[]>();
 
-  constructor(readonly workload: Workload) {}
+  constructor(readonly workload: Workload) {
+    this.models = [{ hardState: hardState(0, null, 0, workload.recovery), entries: [] }];
+  }
 
   get disk(): SimulatedDisk {
     return this.machine.disk;
   }
 
   run(): void {
-    this.#orEnd(() => formatWal(this.disk, DIRECTORY, IDENTITY));
+    this.#orEnd(() => formatWal(this.disk, DIRECTORY, IDENTITY, () => {}, this.workload.recovery));
     if (this.ended) return;
     this.formatted = true;
     this.#open();
@@ -502,7 +505,8 @@ export function complainIf(complaint: string | null): void {
 
 /** Names and bytes of a disk that holds nothing unsynced. */
 function fingerprint(disk: SimulatedDisk, workload: Workload): string {
-  const hash = createHash('sha1').update(`${workload.options.segmentBytesMax};`);
+  const { segmentBytesMax, allocationBytes } = workload.options;
+  const hash = createHash('sha1').update(`${segmentBytesMax};${allocationBytes};`);
   const paths = disk.files().map(({ path }) => path);
   for (const path of paths.sort()) {
     const bytes = disk.readFile(path);

@@ -188,7 +188,6 @@ describe('power loss at every I/O call', () => {
             write: (chunks, position) => file.write(chunks, position),
             sync: (callback) => callback(null),
             syncNow: () => file.syncNow(),
-            truncate: (size) => file.truncate(size),
             close: () => file.close(),
           };
         },

@@ -62,13 +62,17 @@ export function recordsOf(files: Files, before = 0): PlacedRecord[] {
 export function isDetectable(files: Files): boolean {
   const [path, content] = segmentsIn(files).at(-1) ?? ['', new Uint8Array()];
   const before = new Map(segmentsIn(files).slice(0, -1));
-  const isBad = (bytes: Uint8Array, end: number): boolean => end < bytes.length;
   const endOf = (records: readonly PlacedRecord[], of: string): number =>
     records.findLast((record) => record.path === of)?.end ?? SEGMENT_HEADER_BYTES;
   const earlier = recordsOf(before);
-  if ([...before].some(([name, bytes]) => isBad(bytes, endOf(earlier, name)))) return true;
+  // Each segment says where the records of the one before it ended.
+  for (const [at, [next, bytes]] of segmentsIn(files).slice(1).entries()) {
+    const previous = segmentsIn(files)[at]?.[0] ?? '';
+    const header = decodeHeader(Buffer.from(bytes), next.slice(DIRECTORY.length + 1));
+    if (header.previousSegmentBytes !== endOf(earlier, previous)) return true;
+  }
   const bad = endOf(recordsOf(new Map([[path, content]])), path);
-  if (!isBad(content, bad) || bad < SEGMENT_START_BYTES) return true;
+  if (bad === content.length || bad < SEGMENT_START_BYTES) return true;
   const bytes = Buffer.from(content);
   const { checksum } = decodeHeader(bytes, path.slice(DIRECTORY.length + 1));
   for (let offset = bad + 8; offset < bytes.length; offset += 8) {

@@ -9,13 +9,12 @@ import type { Workload } from './workloads.testing.js';
 /** Errors that a disk reports (P20) or should have (P22): one fault at each operation of the workloads that can have it. */
 export type ReportedFault = 'EIO' | 'ENOSPC' | 'short' | 'short, then ENOSPC' | 'sync fails' | 'sync hangs';
 
-const FAULTS_BY_OPERATION: Readonly<Record<string, readonly ReportedFault[]>> = {
+export const FAULTS_BY_OPERATION: Readonly<Record<string, readonly ReportedFault[]>> = {
   makeDirectory: ['EIO', 'ENOSPC'],
   create: ['EIO', 'ENOSPC'],
   rename: ['EIO', 'ENOSPC'],
   remove: ['EIO'],
   syncDirectory: ['EIO'],
-  truncate: ['EIO'],
   write: ['EIO', 'ENOSPC', 'short', 'short, then ENOSPC'],
   sync: ['sync fails', 'sync hangs'],
   syncNow: ['sync fails'],
@@ -43,7 +42,7 @@ function operationsOf(workload: Workload): string[] {
   return operations;
 }
 
-function inject(disk: SimulatedDisk, fault: ReportedFault, operation: string): void {
+export function inject(disk: SimulatedDisk, fault: ReportedFault, operation: string): void {
   if (fault === 'sync fails') disk.nextSyncFails = true;
   else if (fault === 'sync hangs') disk.hangSyncs = true;
   else if (operation === 'write') disk.nextWriteFault = fault === 'short, then ENOSPC' ? 'short' : fault;

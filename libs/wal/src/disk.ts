@@ -34,8 +34,6 @@ export interface DiskFile {
   sync(callback: (error: Error | null) => void): void;
   /** The same, blocking, for the rare moments in which nothing may go on before it: format, rotation, open, close. */
   syncNow(): void;
-  /** Durable only after a sync. */
-  truncate(size: number): void;
   /** Releases the handle once the syncs in flight have ended. */
   close(): void;
 }

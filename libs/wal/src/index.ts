@@ -11,6 +11,7 @@ export type { FolderLock } from './folder-lock.js';
 export { NodeDisk } from './node-disk.js';
 export { formatWal, readIdentity } from './segment.js';
 export type { WalIdentity } from './segment.js';
+export { setAsideAndFormat } from './set-aside.js';
 export { SnapshotFiles, SnapshotWriter, writeSnapshotNow } from './snapshot-files.js';
 export { SNAPSHOT_CHUNK_BYTES } from './snapshot-layout.js';
 export type { SnapshotInfo } from './snapshot-layout.js';

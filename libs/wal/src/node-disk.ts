@@ -3,9 +3,9 @@ import {
   closeSync,
   existsSync,
   fdatasync,
+  fdatasyncSync,
   fstatSync,
   fsyncSync,
-  ftruncateSync,
   mkdirSync,
   openSync,
   readFileSync,
@@ -101,12 +101,8 @@ class NodeFile implements DiskFile {
   }
 
   syncNow(): void {
-    // fsync and not fdatasync: this one also follows a truncation, and it is rare.
-    fsyncSync(this.descriptor);
-  }
-
-  truncate(size: number): void {
-    ftruncateSync(this.descriptor, size);
+    // With the size, if the file grew: what is needed to read the bytes back. No file here ever shrinks.
+    fdatasyncSync(this.descriptor);
   }
 
   close(): void {

@@ -6,7 +6,7 @@ import type { HardState, LogEntry, SnapshotPoint } from '@quorate/raft';
 /** The byte layout of one record; FORMAT.md has the table. */
 export const RECORD_HEADER_BYTES = 16;
 const ENTRY_PREFIX_BYTES = 17;
-const HARD_STATE_BYTES = 18;
+const HARD_STATE_BYTES = 26;
 const LOG_END_BYTES = 16;
 /** Far above the 1 MiB of a Raft message: a length beyond it is never believed, whatever its checksum says. */
 export const ENTRY_PAYLOAD_BYTES_MAX = 16 * 1024 * 1024;
@@ -95,6 +95,7 @@ export class RecordWriter {
     writeUint53(this.bytes, hardState.term, body);
     writeUint53(this.bytes, hardState.commit, body + 8);
     this.bytes.writeUInt16LE(hardState.vote ?? 0, body + 16);
+    writeUint53(this.bytes, hardState.recovery, body + 18);
     this.#seal(body + HARD_STATE_BYTES);
   }
 
@@ -164,12 +165,14 @@ function decodeBody(body: Buffer, type: number): WalRecord | null {
     if (body.length !== HARD_STATE_BYTES) return null;
     const termNumber = readUint53(body, 0);
     const commitNumber = readUint53(body, 8);
-    if (termNumber === null || commitNumber === null) return null;
+    const recovery = readUint53(body, 18);
+    if (termNumber === null || commitNumber === null || recovery === null) return null;
     const vote = body.readUInt16LE(16);
     const hardState: HardState = {
       term: term(termNumber),
       vote: vote === 0 ? null : memberId(vote),
       commit: logIndex(commitNumber),
+      recovery,
     };
     return { type: 'hardState', hardState };
   }

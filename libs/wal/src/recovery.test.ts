@@ -6,25 +6,30 @@ import { logIndex, term } from '@quorate/raft';
 import type { LogEntry } from '@quorate/raft';
 import { describe, expect, it } from 'vitest';
 import { WalDamagedError } from './errors.js';
-import { formatWal, readIdentity, SEGMENT_START_BYTES } from './segment.js';
+import { HARD_STATE_RECORD_BYTES, RecordWriter } from './record.js';
+import { decodeHeader, formatWal, readIdentity, SEGMENT_START_BYTES } from './segment.js';
+import { setAsideAndFormat } from './set-aside.js';
 import { DIRECTORY, entry, hardState, IDENTITY, SimulatedMachine } from './simulated-machine.testing.js';
 import { openWal } from './wal.js';
-import type { WalRecovered } from './wal.js';
+import type { WalOptions, WalRecovered } from './wal.js';
 
 const SEGMENT_1 = `${DIRECTORY}/00000001.wal`;
+/** Files that end with their records. */
+const EXACT = { allocationBytes: 8 };
 const ENTRIES = [1, 2, 3, 4, 5].map((index) =>
   entry(index, index > 3 ? 2 : 1, index === 4 ? null : `value ${index}`),
 );
 
 /** The segments of a small log, as they lie on the disk after each entry was acknowledged by itself. */
-function writeLog(options: { readonly close: boolean; readonly segmentBytesMax?: number }) {
+function writeLog(options: { readonly close: boolean; readonly recovery?: number } & WalOptions) {
+  const { recovery } = options;
   const machine = new SimulatedMachine(7);
-  formatWal(machine.disk, DIRECTORY, IDENTITY);
-  const { wal } = openWal(machine.disk, DIRECTORY, { segmentBytesMax: options.segmentBytesMax });
-  wal.append({ hardState: hardState(1, 2, 0), entries: [] }, () => {});
+  formatWal(machine.disk, DIRECTORY, IDENTITY, () => {}, recovery);
+  const { wal } = openWal(machine.disk, DIRECTORY, { ...EXACT, ...options });
+  wal.append({ hardState: hardState(1, 2, 0, recovery), entries: [] }, () => {});
   machine.runAll();
   for (const one of ENTRIES) {
-    const next = one.index === 4 ? hardState(2, 1, 2) : null;
+    const next = one.index === 4 ? hardState(2, 1, 2, recovery) : null;
     wal.append({ hardState: next, entries: [one] }, () => {});
     machine.runAll();
   }
@@ -48,7 +53,7 @@ type Outcome = { readonly recovered: WalRecovered } | { readonly damaged: WalDam
 function tryOpen(machine: SimulatedMachine): Outcome {
   const before = readAll(machine);
   try {
-    return { recovered: openWal(machine.disk, DIRECTORY).recovered };
+    return { recovered: openWal(machine.disk, DIRECTORY, EXACT).recovered };
   } catch (error) {
     if (!(error instanceof WalDamagedError)) throw error;
     expect(isSameContent(readAll(machine), before)).toBe(true);
@@ -80,6 +85,11 @@ function isPrefix(entries: readonly LogEntry[], of: readonly LogEntry[]): boolea
   });
 }
 
+/** Without the zeros behind them. */
+function dataBytes(bytes: Uint8Array): number {
+  return bytes.findLastIndex((byte) => byte !== 0) + 1;
+}
+
 function segment1(files: ReadonlyMap<string, Uint8Array>): Uint8Array {
   const bytes = files.get(SEGMENT_1);
   if (bytes === undefined) throw new Error('no first segment');
@@ -90,7 +100,7 @@ describe('P17: torn tail or damage', () => {
   it('P17: a log cut off at any byte of its last batch opens without that batch, and goes on', () => {
     const machine = new SimulatedMachine(9);
     formatWal(machine.disk, DIRECTORY, IDENTITY);
-    const { wal } = openWal(machine.disk, DIRECTORY);
+    const { wal } = openWal(machine.disk, DIRECTORY, EXACT);
     wal.append({ hardState: hardState(1, 2, 0), entries: ENTRIES.slice(0, 2) }, () => {});
     machine.runAll();
     const acknowledged = machine.disk.readFile(SEGMENT_1).length;
@@ -99,25 +109,26 @@ describe('P17: torn tail or damage', () => {
     expect(whole.length - acknowledged).toBeGreaterThan(30);
     for (let size = acknowledged; size < whole.length; size += 1) {
       const torn = plantAll(new Map([[SEGMENT_1, whole.slice(0, size)]]));
-      const { wal: reopened, recovered } = openWal(torn.disk, DIRECTORY);
+      const { wal: reopened, recovered } = openWal(torn.disk, DIRECTORY, EXACT);
       expect(recovered.entries).toEqual(ENTRIES.slice(0, 2));
       expect(recovered.hardState).toEqual(hardState(1, 2, 0));
-      expect(recovered.tornBytes).toBe(size - acknowledged);
+      expect(recovered.tornBytes).toBe(dataBytes(whole.subarray(acknowledged, size)));
       reopened.append({ hardState: null, entries: [entry(3, 1, 'another')] }, () => {});
       torn.runAll();
       torn.disk.crash();
-      expect(openWal(torn.disk, DIRECTORY).recovered.entries.at(2)).toEqual(entry(3, 1, 'another'));
+      expect(openWal(torn.disk, DIRECTORY, EXACT).recovered.entries.at(2)).toEqual(entry(3, 1, 'another'));
     }
   });
 
-  it('P17: a file that grew without its data (zeros at the end) is a torn tail', () => {
+  it('P17: zeros behind the end are no torn tail: the file grew without its data, or ahead of it', () => {
     const bytes = segment1(writeLog({ close: true }));
     for (const zeros of [1, 7, 8, 512, 5000]) {
-      const machine = plantAll(new Map([[SEGMENT_1, Buffer.concat([bytes, Buffer.alloc(zeros)])]]));
-      const { recovered } = openWal(machine.disk, DIRECTORY);
+      const grown = Buffer.concat([bytes, Buffer.alloc(zeros)]);
+      const machine = plantAll(new Map([[SEGMENT_1, grown]]));
+      const { recovered } = openWal(machine.disk, DIRECTORY, EXACT);
       expect(recovered.entries).toEqual(ENTRIES);
-      expect(recovered.tornBytes).toBe(zeros);
-      expect(machine.disk.readFile(SEGMENT_1)).toEqual(bytes);
+      expect(recovered.tornBytes).toBe(0);
+      expect(Buffer.from(machine.disk.readFile(SEGMENT_1))).toEqual(grown);
     }
   });
 
@@ -150,7 +161,7 @@ describe('P17: torn tail or damage', () => {
   it('P17: a flipped bit in what was never acknowledged gives a prefix, never an invented entry', () => {
     const machine = new SimulatedMachine(10);
     formatWal(machine.disk, DIRECTORY, IDENTITY);
-    const { wal } = openWal(machine.disk, DIRECTORY);
+    const { wal } = openWal(machine.disk, DIRECTORY, EXACT);
     for (const one of ENTRIES) wal.append({ hardState: null, entries: [one] }, () => {});
     const bytes = machine.disk.readFile(SEGMENT_1);
     const lengths = new Set<number>();
@@ -166,7 +177,7 @@ describe('P17: torn tail or damage', () => {
   });
 
   it('P17: a bad or missing part of a segment that is not the last is damage', () => {
-    const files = writeLog({ close: true, segmentBytesMax: 272 });
+    const files = writeLog({ close: true, segmentBytesMax: 288 });
     const paths = [...files.keys()].sort();
     expect(paths.length).toBeGreaterThanOrEqual(3);
     for (const path of paths.slice(0, -1)) {
@@ -188,29 +199,22 @@ describe('P17: torn tail or damage', () => {
     }
   });
 
-  it('P20: a torn tail whose cutting failed never comes back to life', () => {
-    // A lost batch with whole ones behind it; then the fsyncs of the recovery fail, each once, and the next try succeeds.
-    for (const failing of [1, 2]) {
-      const machine = new SimulatedMachine(15);
-      formatWal(machine.disk, DIRECTORY, IDENTITY);
-      const { wal } = openWal(machine.disk, DIRECTORY);
-      for (const one of ENTRIES) wal.append({ hardState: null, entries: [one] }, () => {});
-      const { choices } = machine.disk.crashOutcomes();
-      machine.disk.crash(choices.find((choice) => choice.every((fate, at) => fate === (at === 0 ? 1 : 0))));
-      let syncs = 0;
-      machine.disk.onOperation = (operation) => {
-        if (operation === 'syncNow') syncs += 1;
-        if (operation === 'syncNow' && syncs === failing) machine.disk.nextSyncFails = true;
-      };
-      expect(() => openWal(machine.disk, DIRECTORY)).toThrow('EIO');
-      machine.disk.onOperation = null;
-      machine.disk.kill();
-      expect(openWal(machine.disk, DIRECTORY).recovered.entries).toEqual([]);
-      for (const choice of machine.disk.crashOutcomes().choices) {
-        const copy = machine.disk.fork();
-        copy.crash(choice);
-        expect(openWal(copy, DIRECTORY).recovered.entries).toEqual([]);
-      }
+  it('P20: a torn tail whose erasing failed never comes back to life', () => {
+    // A lost batch with whole ones behind it; then the fsync of the recovery fails, and the next try succeeds.
+    const machine = new SimulatedMachine(15);
+    formatWal(machine.disk, DIRECTORY, IDENTITY);
+    const { wal } = openWal(machine.disk, DIRECTORY, EXACT);
+    for (const one of ENTRIES) wal.append({ hardState: null, entries: [one] }, () => {});
+    const { choices } = machine.disk.crashOutcomes();
+    machine.disk.crash(choices.find((choice) => choice.every((fate, at) => fate === (at === 0 ? 1 : 0))));
+    machine.disk.nextSyncFails = true;
+    expect(() => openWal(machine.disk, DIRECTORY, EXACT)).toThrow('EIO');
+    machine.disk.kill();
+    expect(openWal(machine.disk, DIRECTORY, EXACT).recovered).toMatchObject({ entries: [], tornBytes: 0 });
+    for (const choice of machine.disk.crashOutcomes().choices) {
+      const copy = machine.disk.fork();
+      copy.crash(choice);
+      expect(openWal(copy, DIRECTORY, EXACT).recovered).toMatchObject({ entries: [], tornBytes: 0 });
     }
   });
 
@@ -225,7 +229,7 @@ describe('P17: torn tail or damage', () => {
       // Behind a whole start, noise is a torn tail.
       const header = segment1(writeLog({ close: true })).slice(0, SEGMENT_START_BYTES);
       const outcome = tryOpen(plantAll(new Map([[SEGMENT_1, Buffer.concat([header, bytes])]])));
-      expect(outcome).toMatchObject({ recovered: { entries: [], tornBytes: bytes.length } });
+      expect(outcome).toMatchObject({ recovered: { entries: [], tornBytes: dataBytes(bytes) } });
     }
   });
 });
@@ -252,7 +256,10 @@ describe('P21: a valid record in the wrong place', () => {
       formatWal(machine.disk, DIRECTORY, other.identity);
       if (other.segmentNumber === 2) {
         // Segment 2 in which the first entries stand at the very offsets at which they stand in segment 1.
-        const { wal } = openWal(machine.disk, DIRECTORY, { segmentBytesMax: SEGMENT_START_BYTES + 1 });
+        const { wal } = openWal(machine.disk, DIRECTORY, {
+          ...EXACT,
+          segmentBytesMax: SEGMENT_START_BYTES + 1,
+        });
         wal.append({ hardState: null, entries: [entry(1, 1, 'other')] }, () => {});
         machine.runAll();
         wal.append({ hardState: null, entries: [entry(2, 1, 'other')] }, () => {});
@@ -263,14 +270,14 @@ describe('P21: a valid record in the wrong place', () => {
       planted.set(`${DIRECTORY}/0000000${other.segmentNumber}.wal`, mixed);
       const { recovered } = openWal(plantAll(planted).disk, DIRECTORY);
       expect(recovered.entries).toHaveLength(other.segmentNumber - 1);
-      expect(recovered.tornBytes).toBe(bytes.length - SEGMENT_START_BYTES);
+      expect(recovered.tornBytes).toBe(dataBytes(bytes) - SEGMENT_START_BYTES);
     }
   });
 
   it('P21: a segment under another number, or of another member, is damage', () => {
     const renamed = new Map([...files, [`${DIRECTORY}/00000002.wal`, bytes]]);
     expect(tryOpen(plantAll(renamed))).toMatchObject({ damaged: { file: '00000002.wal' } });
-    const many = writeLog({ close: true, segmentBytesMax: 272 });
+    const many = writeLog({ close: true, segmentBytesMax: 288 });
     const stranger = new SimulatedMachine(13);
     formatWal(stranger.disk, DIRECTORY, { ...IDENTITY, epoch: 2 });
     const mixed = new Map([...many, ...readAll(stranger)]);
@@ -278,10 +285,37 @@ describe('P21: a valid record in the wrong place', () => {
   });
 });
 
+describe('P17: a recovery out of place', () => {
+  it('P17: a recovery that begins, or becomes another, within one log is damage', () => {
+    for (const [first, second] of [
+      [0, 5],
+      [5, 6],
+      [5, 2 ** 53 - 1],
+    ] as const) {
+      const bytes = Buffer.from(segment1(writeLog({ close: true, recovery: first })));
+      const { checksum } = decodeHeader(bytes, '00000001.wal');
+      const writer = new RecordWriter(HARD_STATE_RECORD_BYTES, checksum, bytes.length, bytes.length);
+      writer.hardState(hardState(2, 1, 2, second));
+      const longer = Buffer.concat([bytes, writer.finish()]);
+      expect(tryOpen(plantAll(new Map([[SEGMENT_1, longer]])))).toMatchObject({
+        damaged: { offset: bytes.length, reason: `recovery ${second} follows recovery ${first}` },
+      });
+    }
+  });
+
+  it('P17: a segment that begins with another recovery than the log before it is damage', () => {
+    const parts = [4, 5].map((recovery) => writeLog({ close: true, recovery, segmentBytesMax: 288 }));
+    const path = `${DIRECTORY}/00000002.wal`;
+    const mixed = new Map([...(parts[0] ?? []), [path, parts[1]?.get(path) ?? new Uint8Array()]]);
+    const reason = 'term, vote and recovery before it are not those that it begins with';
+    expect(tryOpen(plantAll(mixed))).toMatchObject({ damaged: { file: '00000002.wal', reason } });
+  });
+});
+
 /** The small log, a snapshot of its first four entries, and two more entries in the last segment. */
 function writeGolden(): Map<string, Uint8Array> {
-  const machine = plantAll(writeLog({ close: true, segmentBytesMax: 372 }));
-  const { wal, snapshots } = openWal(machine.disk, DIRECTORY, { segmentBytesMax: 372 });
+  const machine = plantAll(writeLog({ close: true, recovery: GOLDEN_RECOVERY, ...GOLDEN_OPTIONS }));
+  const { wal, snapshots } = openWal(machine.disk, DIRECTORY, GOLDEN_OPTIONS);
   const writer = snapshots.create({ index: logIndex(4), term: term(2) });
   writer.append(new TextEncoder().encode('the first four'));
   writer.finish(() => {});
@@ -295,11 +329,14 @@ function writeGolden(): Map<string, Uint8Array> {
   return readAll(machine);
 }
 
+/** With zeros behind the records of each segment. */
+const GOLDEN_OPTIONS = { segmentBytesMax: 388, allocationBytes: 160 };
+const GOLDEN_RECOVERY = 2 ** 53 - 2;
 const MORE = [entry(6, 2, 'value 6'), entry(7, 2, 'value 7')];
 const GOLDEN_NAMES = ['00000002.wal', '00000003.wal', 'snapshot-0000000000000004'];
 
-describe('format version 2', () => {
-  const golden = fileURLToPath(new URL('../testdata/v2/', import.meta.url));
+describe('format version 3', () => {
+  const golden = fileURLToPath(new URL('../testdata/v3/', import.meta.url));
 
   // The files were written once, with UPDATE=1. Every later version must read them: never write them again.
   if (process.env['UPDATE'] === '1') {
@@ -315,12 +352,12 @@ describe('format version 2', () => {
     expect(names).toEqual(GOLDEN_NAMES);
     for (const name of names) machine.disk.plant(`${DIRECTORY}/${name}`, readFileSync(join(golden, name)));
     expect(readIdentity(machine.disk, DIRECTORY)).toEqual(IDENTITY);
-    const { recovered, snapshots } = openWal(machine.disk, DIRECTORY);
+    const { recovered, snapshots } = openWal(machine.disk, DIRECTORY, EXACT);
     const text = 'the first four';
     const snapshot = { index: 4, term: 2, chunkCount: 1, payloadBytes: text.length, digest: crc32(text) };
     expect(recovered).toEqual({
       identity: IDENTITY,
-      hardState: hardState(2, 1, 4),
+      hardState: hardState(2, 1, 4, GOLDEN_RECOVERY),
       base: { index: 3, term: 1 },
       entries: [...ENTRIES.slice(3), ...MORE],
       snapshot,
@@ -338,13 +375,19 @@ describe('format version 2', () => {
     }
   });
 
-  it('refuses a log of version 1, which no release ever wrote', () => {
-    const old = fileURLToPath(new URL('../testdata/v1/', import.meta.url));
+  it.each([
+    { version: 1, first: '00000001.wal' },
+    { version: 2, first: '00000002.wal' },
+  ])('refuses a log of version $version, which no release ever wrote', ({ version, first }) => {
+    const old = fileURLToPath(new URL(`../testdata/v${version}/`, import.meta.url));
     const machine = new SimulatedMachine(14);
     for (const name of readdirSync(old))
       machine.disk.plant(`${DIRECTORY}/${name}`, readFileSync(join(old, name)));
-    expect(tryOpen(machine)).toMatchObject({
-      damaged: { file: '00000001.wal', reason: 'format version 1; this program reads 2' },
-    });
+    const reason = `format version ${version}; this program reads 3`;
+    expect(tryOpen(machine)).toMatchObject({ damaged: { file: first, reason } });
+    // It did not rot: it is not set aside either.
+    const before = readAll(machine);
+    expect(() => setAsideAndFormat(machine.disk, DIRECTORY, IDENTITY, 1)).toThrow(reason);
+    expect(isSameContent(readAll(machine), before)).toBe(true);
   });
 });

@@ -21,6 +21,7 @@ import type { SnapshotInfo } from './snapshot-layout.js';
 /** A segment that takes no more. */
 export interface LeftSegment {
   readonly number: number;
+  /** Where its records end. */
   readonly bytes: number;
   /** Highest index that was ever written in it, replaced or not; 0 if none was. */
   readonly indexMax: number;
@@ -36,9 +37,10 @@ export interface LogContents {
   /** As `LeftSegment.indexMax`, of the last segment. */
   readonly indexMax: number;
   readonly segmentChecksum: number;
-  /** The last segment's bytes. Those from `validEnd` on are a torn tail. */
+  /** The last segment's bytes. Those from `validEnd` to `tornEnd` are a torn tail, and zeros follow, written ahead of the records. */
   readonly lastSegment: Buffer;
   readonly validEnd: number;
+  readonly tornEnd: number;
   /** The last segment is known durable up to here; what follows may be only in the page cache. */
   readonly knownDurable: number;
   /** Up to here a later record, or a mark, vouches for the last segment (P17). */
@@ -61,28 +63,24 @@ export function readLog(disk: Disk, directory: string): LogContents {
   const replay = new Replay();
   const left: LeftSegment[] = [];
   let identity: WalIdentity | null = null;
-  let previous: { readonly name: string; readonly bytes: number } | null = null;
+  let previous: { readonly name: string; readonly validEnd: number } | null = null;
   for (const segmentNumber of counting) {
     const name = segmentName(segmentNumber);
     const bytes = toBuffer(disk.readFile(join(directory, name)));
     const header = decodeHeader(bytes, name);
     identity ??= header.identity;
     assertSameIdentity(identity, header.identity, name);
-    if (previous !== null && header.previousSegmentBytes !== previous.bytes) {
-      // Cut off between two records, a segment would look whole, and a vote could be missing.
-      const sizes = `it has ${previous.bytes} bytes, and ${name} says that it was left with ${header.previousSegmentBytes}`;
-      throw new WalDamagedError(previous.name, Math.min(previous.bytes, header.previousSegmentBytes), sizes);
-    }
-    previous = { name, bytes: bytes.length };
+    if (previous !== null)
+      refuseOtherEnd(previous.name, previous.validEnd, name, header.previousSegmentBytes);
     const { validEnd, knownDurable, vouchedEnd } = replaySegment(replay, bytes, name, header.checksum);
-    if (validEnd < bytes.length) {
-      refuseDamage(bytes, name, header.checksum, validEnd, segmentNumber === last);
-    }
+    previous = { name, validEnd };
     const indexMax = replay.takeIndexMax();
     if (segmentNumber !== last) {
-      left.push({ number: segmentNumber, bytes: bytes.length, indexMax });
+      left.push({ number: segmentNumber, bytes: validEnd, indexMax });
       continue;
     }
+    const tornEnd = endOfData(bytes, validEnd);
+    refuseDamage(bytes, name, header.checksum, validEnd, tornEnd);
     return {
       identity,
       replay,
@@ -92,6 +90,7 @@ export function readLog(disk: Disk, directory: string): LogContents {
       segmentChecksum: header.checksum,
       lastSegment: bytes,
       validEnd,
+      tornEnd,
       knownDurable,
       vouchedEnd,
       unfinished,
@@ -99,6 +98,24 @@ export function readLog(disk: Disk, directory: string): LogContents {
     };
   }
   throw new WalNotFormattedError(directory);
+}
+
+/**
+ * In a segment that has a successor everything was durable before the successor was created, so there each bad record is damage
+ * (P17). Cut off between two records it would look whole, and a vote could be missing; so the successor says where they ended. What
+ * lies behind that counts for nothing.
+ */
+function refuseOtherEnd(previous: string, validEnd: number, name: string, leftWith: number): void {
+  if (validEnd === leftWith) return;
+  const what = `its valid records end at byte ${validEnd}, and ${name} says that it was left with ${leftWith} bytes of them`;
+  throw new WalDamagedError(previous, Math.min(validEnd, leftWith), what);
+}
+
+/** Behind the last byte, from `from` on, that is not zero. */
+function endOfData(bytes: Buffer, from: number): number {
+  let end = bytes.length;
+  while (end > from && bytes[end - 1] === 0) end -= 1;
+  return end;
 }
 
 function assertSameIdentity(first: WalIdentity, other: WalIdentity, name: string): void {
@@ -146,18 +163,10 @@ function takeStart(replay: Replay, bytes: Buffer, name: string, checksum: number
 
 /**
  * P17: a bad record is the torn tail of a crash only if nothing proves that it was once durable. The proof is a later valid
- * record whose syncedOffset lies beyond it. In a segment that has a successor everything was durable before the successor
- * was created, so there each bad record is damage.
+ * record whose syncedOffset lies beyond it. Zeros alone prove nothing: they were written ahead of the records.
  */
-function refuseDamage(bytes: Buffer, name: string, checksum: number, bad: number, isLast: boolean): void {
-  if (!isLast) {
-    throw new WalDamagedError(
-      name,
-      bad,
-      'no valid record here, and a later segment exists: it was durable once',
-    );
-  }
-  for (let offset = bad - (bad % 8) + 8; offset < bytes.length; offset += 8) {
+function refuseDamage(bytes: Buffer, name: string, checksum: number, bad: number, tornEnd: number): void {
+  for (let offset = bad - (bad % 8) + 8; offset < tornEnd; offset += 8) {
     const later = decodeRecord(bytes, checksum, offset);
     if (later === null || later.syncedOffset <= bad) continue;
     const proof = `the valid record at byte ${offset} was written when bytes up to ${later.syncedOffset} were durable`;
@@ -165,12 +174,20 @@ function refuseDamage(bytes: Buffer, name: string, checksum: number, bad: number
   }
 }
 
+/**
+ * Within one log a recovery ends once and never begins: a number was drawn when the folder was formatted, and 0 says for good that
+ * the member votes and acknowledges again.
+ */
+export function mayFollow(recovery: number, last: number): boolean {
+  return recovery === last || recovery === 0;
+}
+
 /** The log as the records tell it, one after the other. */
 export class Replay {
   /** What precedes `entries[0]`. The term is null when only a segment that is gone could tell it. */
   base: { readonly index: number; readonly term: number | null } = { index: 0, term: 0 };
   entries: LogEntry[] = [];
-  #hardState: HardState = { term: term(0), vote: null, commit: logIndex(0) };
+  #hardState: HardState = { term: term(0), vote: null, commit: logIndex(0), recovery: 0 };
   #isStarted = false;
   /** The base comes from the first segment's start: what it stands for was written in segments that are gone. */
   #isBaseRemembered = false;
@@ -189,8 +206,9 @@ export class Replay {
       return `the log before it ends at ${this.lastIndex}, and it begins behind ${logEnd.index} of term ${logEnd.term}`;
     }
     const last = this.#hardState;
-    if (hardState.term !== last.term || hardState.vote !== last.vote) {
-      return 'term and vote before it are not those that it begins with';
+    const isSame = hardState.term === last.term && hardState.vote === last.vote;
+    if (!isSame || hardState.recovery !== last.recovery) {
+      return 'term, vote and recovery before it are not those that it begins with';
     }
     this.#hardState = hardState;
     return null;
@@ -231,6 +249,9 @@ export class Replay {
     if (next.term < last.term) return `term ${next.term} follows term ${last.term}`;
     if (next.term === last.term && last.vote !== null && next.vote !== last.vote) {
       return `the vote of term ${next.term} changed`;
+    }
+    if (!mayFollow(next.recovery, last.recovery)) {
+      return `recovery ${next.recovery} follows recovery ${last.recovery}`;
     }
     this.#hardState = next;
     return null;
@@ -344,7 +365,7 @@ function behind(replay: Replay, snapshot: SnapshotInfo): Connected {
   return {
     base,
     entries,
-    hardState: isRaised ? { term: point.term, vote: null, commit } : { ...hardState, commit },
+    hardState: isRaised ? { ...hardState, term: point.term, vote: null, commit } : { ...hardState, commit },
     snapshot,
     isChanged: isReset || isRaised,
   };

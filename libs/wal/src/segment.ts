@@ -24,16 +24,19 @@ export const SEGMENT_HEADER_BYTES = 64;
 /** The header, and the pair of records that says how the log stood when the segment began. Batches follow. */
 export const SEGMENT_START_BYTES = SEGMENT_HEADER_BYTES + START_RECORDS_BYTES;
 const MAGIC = Buffer.from('QUORWAL\n', 'latin1');
-const FORMAT_VERSION = 2;
+const FORMAT_VERSION = 3;
 const SEGMENT_NUMBER_MAX = 99_999_999;
 const SEGMENT_NAME = /^(\d{8})\.wal$/;
 const UNFINISHED_NAME = /^\d{8}\.wal\.tmp$/;
+/** What `setAsideAndFormat` leaves, and the mark that it is at work: see there. */
+export const SET_ASIDE_NAME = /^set-aside-(\d+)-./;
+export const SETTING_ASIDE_NAME = /^set-aside-(\d+)\.tmp$/;
 const HEX_16 = /^[0-9a-f]{16}$/;
 
 export interface SegmentHeader {
   readonly identity: WalIdentity;
   readonly segmentNumber: number;
-  /** Size of the segment before this one when it was left; 0 in the first. */
+  /** Where the records of the segment before this one ended when it was left; 0 in the first. */
   readonly previousSegmentBytes: number;
   /** The header's checksum; the checksums of the segment's records start from it. */
   readonly checksum: number;
@@ -49,39 +52,67 @@ export function segmentName(segmentNumber: number): string {
   return `${String(segmentNumber).padStart(8, '0')}.wal`;
 }
 
-/** The folder's segments in order, and the remains of a segment whose creation was cut short. */
+export function isSegmentName(name: string): boolean {
+  return SEGMENT_NAME.test(name);
+}
+
+export function isUnfinishedSegment(name: string): boolean {
+  return UNFINISHED_NAME.test(name);
+}
+
+/**
+ * The folder's segments in order, and the remains of a segment whose creation was cut short. Throws `WalDamagedError` if a log is
+ * being set aside: what has kept its name so far is not the log.
+ */
 export function listSegments(disk: Disk, directory: string): { segments: number[]; unfinished: string[] } {
   const names = disk.list(directory);
+  const mark = names.find((name) => SETTING_ASIDE_NAME.test(name));
+  if (mark !== undefined) {
+    throw new WalDamagedError(
+      mark,
+      0,
+      'a damaged log was being set aside when that was cut short: do it again',
+    );
+  }
   const segments = names.flatMap((name) => {
     const digits = SEGMENT_NAME.exec(name)?.[1];
     return digits === undefined ? [] : [Number(digits)];
   });
   segments.sort((a, b) => a - b);
-  return { segments, unfinished: names.filter((name) => UNFINISHED_NAME.test(name)) };
+  return { segments, unfinished: names.filter(isUnfinishedSegment) };
 }
 
 /**
  * Makes a folder the log of one member. Refuses a folder that holds anything but a lock or the remains of a format that
  * was cut short: `WalNotEmptyError`. When it returns, the identity survives a power loss. What the folder is to hold from the
  * beginning is written by `fill`: the identity comes last, so that a folder which was not filled is nobody's.
+ *
+ * A member that may have voted or acknowledged before needs a `recovery`, a safe integer above 0 (raft's `HardState`). Only with
+ * that may files lie there that were set aside: they say that there was a log.
  */
 export function formatWal(
   disk: Disk,
   directory: string,
   identity: WalIdentity,
   fill: () => void = () => {},
+  recovery = 0,
 ): void {
   disk.makeDirectory(directory);
   for (const name of disk.list(directory)) {
-    const harmless = LOCK_NAME.test(name) || UNFINISHED_NAME.test(name);
+    const isHarmless = LOCK_NAME.test(name) || UNFINISHED_NAME.test(name);
+    const harmless = isHarmless || (recovery !== 0 && SET_ASIDE_NAME.test(name));
     if (!harmless) throw new WalNotEmptyError(directory, name);
   }
   fill();
-  const start = {
-    hardState: { term: term(0), vote: null, commit: logIndex(0) },
+  createSegment(disk, directory, identity, 1, 0, emptyLog(recovery)).file.close();
+}
+
+/** How a new log begins. */
+export function emptyLog(recovery: number): LogStart {
+  return {
+    hardState: { term: term(0), vote: null, commit: logIndex(0), recovery },
     logEnd: { index: logIndex(0), term: term(0) },
   };
-  createSegment(disk, directory, identity, 1, 0, start).file.close();
 }
 
 /** Whose log the folder holds, or null if it holds none. Throws `WalDamagedError` if the first header is not readable. */
@@ -106,24 +137,42 @@ export function createSegment(
   previousSegmentBytes: number,
   start: LogStart,
 ): CreatedSegment {
+  const name = segmentName(segmentNumber);
+  const created = writeUnfinished(disk, directory, identity, segmentNumber, previousSegmentBytes, start);
+  try {
+    disk.rename(join(directory, created.unfinished), join(directory, name));
+    disk.syncDirectory(directory);
+  } catch (error) {
+    created.file.close();
+    throw error;
+  }
+  return created;
+}
+
+/** A whole segment, durable under its temporary name; that name need not be. */
+export function writeUnfinished(
+  disk: Disk,
+  directory: string,
+  identity: WalIdentity,
+  segmentNumber: number,
+  previousSegmentBytes: number,
+  start: LogStart,
+): CreatedSegment & { readonly unfinished: string } {
   const header = encodeHeader(identity, segmentNumber, previousSegmentBytes);
   const checksum = header.readUInt32LE(SEGMENT_HEADER_BYTES - 4);
   const writer = new RecordWriter(START_RECORDS_BYTES, checksum, SEGMENT_HEADER_BYTES, 0);
   writer.start(start);
-  const name = segmentName(segmentNumber);
-  const unfinished = `${name}.tmp`;
+  const unfinished = `${segmentName(segmentNumber)}.tmp`;
   if (disk.list(directory).includes(unfinished)) disk.remove(join(directory, unfinished));
   const file = disk.openFile(join(directory, unfinished), { create: true });
   try {
     writeFully(file, Buffer.concat([header, writer.finish()]), 0);
     file.syncNow();
-    disk.rename(join(directory, unfinished), join(directory, name));
-    disk.syncDirectory(directory);
   } catch (error) {
     file.close();
     throw error;
   }
-  return { file, checksum };
+  return { file, checksum, unfinished };
 }
 
 /** Finishes short writes (a nearly full disk takes a part and fails only at the next call). Throws what the disk throws. */
@@ -160,10 +209,7 @@ export function decodeHeader(bytes: Buffer, name: string): SegmentHeader {
   if (crc32(bytes.subarray(0, SEGMENT_HEADER_BYTES - 4)) !== checksum) {
     throw new WalDamagedError(name, 0, 'the segment header has a wrong checksum');
   }
-  const version = bytes.readUInt32LE(8);
-  if (version !== FORMAT_VERSION) {
-    throw new WalDamagedError(name, 8, `format version ${version}; this program reads ${FORMAT_VERSION}`);
-  }
+  refuseOtherVersion(bytes, name);
   const segmentNumber = bytes.readUInt32LE(12);
   if (segmentName(segmentNumber) !== name) {
     throw new WalDamagedError(name, 12, `the header says segment ${segmentNumber}`);
@@ -176,6 +222,24 @@ export function decodeHeader(bytes: Buffer, name: string): SegmentHeader {
     previousSegmentBytes: bytes.readUInt32LE(52),
     checksum,
   };
+}
+
+function refuseOtherVersion(header: Buffer, name: string): void {
+  const version = header.readUInt32LE(8);
+  if (version === FORMAT_VERSION) return;
+  throw new WalDamagedError(name, 8, `format version ${version}; this program reads ${FORMAT_VERSION}`);
+}
+
+/**
+ * The owner that a header names, null if anything is wrong with the header. Throws `WalDamagedError` for a sound one of another
+ * version: that did not rot.
+ */
+export function soundOwner(bytes: Buffer, name: string): WalIdentity | null {
+  if (bytes.length < SEGMENT_HEADER_BYTES || !bytes.subarray(0, 8).equals(MAGIC)) return null;
+  const checksum = bytes.readUInt32LE(SEGMENT_HEADER_BYTES - 4);
+  if (crc32(bytes.subarray(0, SEGMENT_HEADER_BYTES - 4)) !== checksum) return null;
+  refuseOtherVersion(bytes, name);
+  return identityIn(bytes);
 }
 
 /** Cluster, incarnation, epoch and member stand at the same bytes in the header of a segment and of a snapshot. */

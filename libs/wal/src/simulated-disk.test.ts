@@ -181,17 +181,6 @@ describe('SimulatedDisk', () => {
     );
   });
 
-  it('crashOutcomes: a truncation is done, not done, or cleared the bytes without the size, whatever became of later writes', () => {
-    const machine = machineWithFolder(1);
-    machine.disk.plant('/d/f', filled(4, 1));
-    const file = machine.disk.openFile('/d/f', { create: false });
-    file.truncate(1);
-    file.write([filled(1, 2)], 1);
-    expect(new Set(outcomesOf(machine))).toEqual(
-      new Set(['f=1', 'f=10', 'f=12', 'f=1111', 'f=1211', 'f=1000', 'f=1200']),
-    );
-  });
-
   it('crashOutcomes: names of one chain are kept in their order, unrelated ones by themselves', () => {
     const machine = machineWithFolder(1);
     const { disk } = machine;

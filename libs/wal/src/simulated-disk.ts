@@ -28,7 +28,7 @@ export interface SimulatedFileInfo {
   readonly path: string;
   /** Bytes, unsynced writes included. */
   readonly size: number;
-  /** Writes and truncations that a power loss may take. */
+  /** Writes that a power loss may take. */
   readonly unsynced: number;
 }
 
@@ -60,7 +60,7 @@ export interface CrashOutcomes {
  * A disk in memory that tells the page cache from the platter, for wal's own tests and for the simulator. Deterministic:
  * the same calls with the same `random` and `schedule` give the same disk.
  *
- * `crash()` is a power loss: each unsynced write and truncation is, by itself, kept, lost, torn at sector boundaries, or kept
+ * `crash()` is a power loss: each unsynced write is, by itself, kept, lost, torn at sector boundaries, or kept
  * as zeros, so a later one may be there and an earlier one not. Of two kept ones that overlap, the later is on top: the page
  * holds both before it is written, and a page that is being written is not written twice at a time.
  *
@@ -306,10 +306,6 @@ export class SimulatedDisk implements Disk {
         use('syncNow');
         const error = this.#sync(path, inode, inode.pending.at(-1));
         if (error !== null) throw error;
-      },
-      truncate: (size) => {
-        use('truncate');
-        inode.change({ type: 'truncate', size });
       },
       close: () => {
         open = false;

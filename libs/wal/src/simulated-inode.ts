@@ -5,8 +5,6 @@
 
 /** What a disk writes as a whole or not at all. */
 const SECTOR_BYTES = 512;
-/** The system writes the file's bytes to the disk in pages. */
-const PAGE_BYTES = 4096;
 /** Of a write over more sectors than this, only some boundaries are tried. */
 const BOUNDARIES_MAX = 8;
 
@@ -25,7 +23,7 @@ export interface MisdirectedChange {
   readonly target: { readonly inode: Inode; readonly position: number } | null;
 }
 
-export type Change = WriteChange | { readonly type: 'truncate'; readonly size: number } | MisdirectedChange;
+export type Change = WriteChange | MisdirectedChange;
 
 /** What a power loss made of one change. `head`, `tail`: so many bytes of a torn write; `sectors`: every other one, from the first or the second. */
 export type Fate =
@@ -51,23 +49,13 @@ export class Content {
   }
 
   write(bytes: Uint8Array, position: number): void {
-    this.#grow(position + bytes.length);
+    this.growTo(position + bytes.length);
     this.#own().set(bytes, position);
   }
 
   /** Writes what fits into the present size: a misdirected write changes blocks, not a file's size. */
   overwrite(bytes: Uint8Array, position: number): void {
     if (position < this.#size) this.#own().set(bytes.subarray(0, this.#size - position), position);
-  }
-
-  resize(size: number): void {
-    if (size < this.#size) this.#own().fill(0, size, this.#size);
-    this.#grow(size);
-    this.#size = size;
-  }
-
-  clear(from: number, to: number): void {
-    this.#own().fill(0, Math.min(from, this.#size), Math.min(to, this.#size));
   }
 
   copy(): Uint8Array {
@@ -98,7 +86,8 @@ export class Content {
     return this.#bytes;
   }
 
-  #grow(size: number): void {
+  /** With zeros; never smaller. */
+  growTo(size: number): void {
     if (size > this.#bytes.length) {
       const larger = new Uint8Array(Math.max(size, this.#bytes.length * 2, 256));
       larger.set(this.#bytes.subarray(0, this.#size));
@@ -161,18 +150,14 @@ export class Inode {
 
   /** Nobody will ever see whether an unsure change was done, since synced ones came over it. */
   #isOverwritten(change: Change, position: number): boolean {
-    let from = change.type === 'write' ? change.position : 0;
-    let to = change.type === 'write' ? from + change.bytes.length : Infinity;
+    if (change.type === 'misdirected') return false;
+    let from = change.position;
+    let to = from + change.bytes.length;
     for (const { change: later, state } of this.pending.slice(position + 1)) {
-      if (state !== 'synced') continue;
-      if (later.type === 'truncate') {
-        if (change.type === 'truncate' && later.size <= change.size) return true;
-        if (change.type === 'write') to = Math.min(to, later.size);
-      } else if (later.type === 'write' && change.type === 'write') {
-        const end = later.position + later.bytes.length;
-        if (later.position <= from) from = Math.max(from, end);
-        else if (end >= to) to = Math.min(to, later.position);
-      }
+      if (state !== 'synced' || later.type === 'misdirected') continue;
+      const end = later.position + later.bytes.length;
+      if (later.position <= from) from = Math.max(from, end);
+      else if (end >= to) to = Math.min(to, later.position);
     }
     return from >= to;
   }
@@ -180,24 +165,21 @@ export class Inode {
 
 function applyChange(content: Content, change: Change): void {
   if (change.type === 'write') content.write(change.bytes, change.position);
-  else if (change.type === 'truncate') content.resize(change.size);
   else {
-    if (change.end > content.size) content.resize(change.end);
+    content.growTo(change.end);
     change.target?.inode.durable.overwrite(change.bytes, change.target.position);
   }
 }
 
 /**
  * What may become of a change that no sync covered. A write: there, gone, zeros (the file grew, its blocks were never
- * written), or torn at any sector boundary. A truncation: done, not done, or `zeros`: the cleared rest of the last page was
- * written and the new size was not. More than a real disk could do: it would never tear inside a sector, so two small writes
+ * written), or torn at any sector boundary. More than a real disk could do: it would never tear inside a sector, so two small writes
  * into one sector can only be lost from the last; here each is lost by itself.
  */
 export function fatesOf(change: Change): Fate[] {
   const fates: Fate[] = [{ type: 'kept' }, { type: 'lost' }];
   if (change.type === 'misdirected') return fates;
   fates.push({ type: 'zeros' });
-  if (change.type === 'truncate') return fates;
   const boundaries = sectorBoundaries(change);
   const step = Math.ceil(boundaries.length / BOUNDARIES_MAX);
   for (let at = 0; at < boundaries.length; at += step) {
@@ -230,15 +212,10 @@ function sectorBoundaries(change: WriteChange): number[] {
 function applyFate(durable: Content, change: Change, fate: Fate): void {
   if (fate.type === 'lost') return;
   if (fate.type === 'kept' || change.type === 'misdirected') return applyChange(durable, change);
-  if (change.type === 'truncate') {
-    const pageEnd = Math.ceil(change.size / PAGE_BYTES) * PAGE_BYTES;
-    return durable.clear(change.size, pageEnd);
-  }
   const { position, bytes } = change;
   const end = position + bytes.length;
-  if (fate.type === 'zeros') {
-    if (end > durable.size) durable.resize(end);
-  } else if (fate.type === 'head') durable.write(bytes.subarray(0, fate.bytes), position);
+  if (fate.type === 'zeros') durable.growTo(end);
+  else if (fate.type === 'head') durable.write(bytes.subarray(0, fate.bytes), position);
   else if (fate.type === 'tail') durable.write(bytes.subarray(bytes.length - fate.bytes), end - fate.bytes);
   else if (fate.type === 'sectors') {
     const cuts = [position, ...sectorBoundaries(change), end];

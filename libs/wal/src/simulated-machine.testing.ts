@@ -57,6 +57,11 @@ export function entry(index: number, termNumber: number, text: string | null): L
   };
 }
 
-export function hardState(termNumber: number, vote: number | null, commit: number): HardState {
-  return { term: term(termNumber), vote: vote === null ? null : memberId(vote), commit: logIndex(commit) };
+export function hardState(termNumber: number, vote: number | null, commit: number, recovery = 0): HardState {
+  return {
+    term: term(termNumber),
+    vote: vote === null ? null : memberId(vote),
+    commit: logIndex(commit),
+    recovery,
+  };
 }

@@ -16,7 +16,7 @@ export const CHUNK_PREFIX_BYTES = 8;
 export const SNAPSHOT_FOOTER_BYTES = 24;
 const FRAME_BYTES = CHUNK_PREFIX_BYTES + SNAPSHOT_CHUNK_BYTES;
 const MAGIC = Buffer.from('QUORSNP\n', 'latin1');
-const FORMAT_VERSION = 2;
+const FORMAT_VERSION = 3;
 /** Takes the place of a chunk's number in the footer's checksum: no chunk ever looks like a footer. */
 const FOOTER_NUMBER = 0xffff_ffff;
 const SNAPSHOT_NAME = /^snapshot-(\d{16})$/;

@@ -184,6 +184,30 @@ describe('append', () => {
     expect(recovered.hardState).toEqual(hardState(3, 2, 1));
   });
 
+  it('a recovery is carried through appends, segments and restarts, and ends once', () => {
+    const machine = new SimulatedMachine(1);
+    formatWal(machine.disk, DIRECTORY, IDENTITY, () => {}, 77);
+    const options = { segmentBytesMax: 300 };
+    const recovering = open(machine, options);
+    expect(recovering.recovered.hardState).toEqual(hardState(0, null, 0, 77));
+    const nothing = () => {};
+    recovering.wal.append({ hardState: hardState(3, null, 0, 77), entries: [entry(1, 3, 'a')] }, nothing);
+    machine.runAll();
+    const other = { hardState: hardState(3, null, 0, 78), entries: [] };
+    expect(() => recovering.wal.append(other, nothing)).toThrow('recovery changes from 77 to 78');
+    recovering.wal.append({ hardState: null, entries: [entry(2, 3, 'b'.repeat(200))] }, nothing);
+    closeNow(machine, recovering.wal);
+    const { wal, recovered } = open(machine, options);
+    expect(recovered.hardState).toEqual(hardState(3, null, 0, 77));
+    wal.append({ hardState: hardState(3, null, 2, 0), entries: [] }, nothing);
+    machine.runAll();
+    const again = { hardState: hardState(3, null, 2, 77), entries: [] };
+    expect(() => wal.append(again, nothing)).toThrow('recovery changes from 0 to 77');
+    expect(wal.stats.segments).toBeGreaterThan(1);
+    machine.disk.crash();
+    expect(open(machine).recovered.hardState).toEqual(hardState(3, null, 2, 0));
+  });
+
   it('a close asked for in a callback waits for the callbacks that are owed', () => {
     const machine = formatted();
     const { wal } = open(machine);
@@ -196,6 +220,66 @@ describe('append', () => {
     appendNoting(wal, log, 'c', { hardState: null, entries: [entry(3, 0, 'c')] });
     machine.runAll();
     expect(log).toEqual(['b', 'c', 'closed']);
+  });
+});
+
+describe('space ahead of the records', () => {
+  const PATH = `${DIRECTORY}/00000001.wal`;
+  const sizeOf = (machine: SimulatedMachine): number => machine.disk.readFile(PATH).length;
+
+  it('the file grows by so many bytes at a time, and not beyond a segment unless the batch does', () => {
+    const machine = formatted();
+    const { wal } = open(machine, { segmentBytesMax: 4000, allocationBytes: 1024 });
+    const sizes = new Set<number>();
+    for (let index = 1; index <= 25; index += 1) {
+      wal.append({ hardState: null, entries: [entry(index, 0, 'v'.repeat(100))] }, () => {});
+      machine.runAll();
+      sizes.add(sizeOf(machine));
+    }
+    expect([...sizes]).toEqual([1024, 2048, 3072, 4000]);
+    const { logBytes } = wal.stats;
+    expect(logBytes).toBeLessThan(4000);
+    wal.append({ hardState: null, entries: [entry(26, 0, 'v'.repeat(3700))] }, () => {});
+    machine.runAll();
+    expect(wal.stats.segments).toBe(2);
+    expect(sizeOf(machine)).toBe(4000);
+    machine.disk.crash();
+    const { wal: reopened, recovered } = open(machine);
+    expect(recovered).toMatchObject({ tornBytes: 0 });
+    expect(recovered.entries).toHaveLength(26);
+    expect(reopened.stats.logBytes).toBe(wal.stats.logBytes);
+  });
+
+  it('what lies behind the end of a segment that was left counts for nothing', () => {
+    const machine = formatted();
+    const { wal } = open(machine, { segmentBytesMax: 400, allocationBytes: 400 });
+    for (const index of [1, 2, 3])
+      wal.append({ hardState: null, entries: [entry(index, 0, 'v'.repeat(150))] }, () => {});
+    machine.runAll();
+    expect(wal.stats.segments).toBe(2);
+    wal.close(() => {});
+    const bytes = machine.disk.readFile(PATH);
+    bytes.fill(7, bytes.findLastIndex((byte) => byte !== 0) + 9);
+    machine.disk.plant(PATH, Buffer.concat([bytes, Buffer.alloc(50, 9)]));
+    expect(open(machine).recovered.entries).toHaveLength(3);
+  });
+
+  it('a disk that takes the records and not all of the zeros does not fail the log', () => {
+    const machine = formatted();
+    const { wal } = open(machine, { allocationBytes: 4096 });
+    let writes = 0;
+    machine.disk.onOperation = (operation) => {
+      writes += operation === 'write' ? 1 : 0;
+    };
+    machine.disk.nextWriteFault = 'short';
+    const log: string[] = [];
+    appendNoting(wal, log, 'a', { hardState: null, entries: [entry(1, 0, 'a')] });
+    machine.runAll();
+    expect(log).toEqual(['a']);
+    // The zeros were not asked for again: one for the batch, one for the mark behind it.
+    expect(writes).toBe(2);
+    machine.disk.crash();
+    expect(open(machine).recovered.entries).toHaveLength(1);
   });
 });
 

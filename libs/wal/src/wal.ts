@@ -11,7 +11,7 @@ import {
   START_RECORDS_BYTES,
   SYNC_MARK_RECORD_BYTES,
 } from './record.js';
-import { connect, readLog } from './recovery.js';
+import { connect, mayFollow, readLog } from './recovery.js';
 import type { Connected, LeftSegment, LogContents } from './recovery.js';
 import { createSegment, segmentName, writeFully, SEGMENT_START_BYTES } from './segment.js';
 import type { WalIdentity } from './segment.js';
@@ -21,6 +21,11 @@ import type { SnapshotInfo } from './snapshot-layout.js';
 export interface WalOptions {
   /** A batch that would make a segment larger starts a new one. Bytes; 64 MiB unless told otherwise, 1 GiB at most. */
   readonly segmentBytesMax?: number;
+  /**
+   * A segment's file grows by so many bytes at a time, with zeros ahead of the records: an fsync of a file that keeps its size costs
+   * the disk much less. 256 KiB unless told otherwise, 1 MiB at most; 8 for a file that always ends with its records.
+   */
+  readonly allocationBytes?: number;
 }
 
 export interface WalRecovered {
@@ -35,7 +40,7 @@ export interface WalRecovered {
   readonly snapshot: SnapshotInfo | null;
   /** Names of snapshot files that were damaged and not needed, and are removed now. */
   readonly damagedSnapshots: readonly string[];
-  /** Bytes of a torn tail that were cut off: a write that a crash interrupted and that was never reported durable. */
+  /** Bytes of a torn tail that were erased, up to its last one that is not zero: a write that a crash interrupted and that was never reported durable. */
   readonly tornBytes: number;
 }
 
@@ -56,7 +61,7 @@ export interface WalStats {
   readonly segmentNumber: number;
   /** Segments present. */
   readonly segments: number;
-  /** In all segments present. */
+  /** Of the records in all segments present. The files may be longer: zeros are written ahead. */
   readonly logBytes: number;
   /** Of the newest durable snapshot; 0 if there is none. */
   readonly snapshotIndex: number;
@@ -74,8 +79,9 @@ const SEGMENT_BYTES_MAX_DEFAULT = 64 * 1024 * 1024;
 /** Offsets are 32-bit numbers in the format. */
 const SEGMENT_BYTES_MAX_LIMIT = 1024 * 1024 * 1024;
 const BATCH_BYTES_MAX = 256 * 1024 * 1024;
-/** A torn tail is overwritten in pieces of so many bytes. */
-const ZEROS_BYTES_MAX = 1024 * 1024;
+const ALLOCATION_BYTES_DEFAULT = 256 * 1024;
+const ALLOCATION_BYTES_LIMIT = 1024 * 1024;
+const ZEROS = Buffer.alloc(ALLOCATION_BYTES_LIMIT);
 /** The member stops when its storage hangs (P22), long before this many batches wait. */
 const WAITING_MAX = 1_000_000;
 
@@ -86,7 +92,7 @@ interface Waiting {
 }
 
 /**
- * Opens the log of a formatted folder: reads it, refuses damage with nothing changed, cuts a torn tail, finishes the
+ * Opens the log of a formatted folder: reads it, refuses damage with nothing changed, erases a torn tail, finishes the
  * installation of a snapshot, and makes all that it returns durable. Whatever it does may be cut short by a crash and is done
  * again the next time. Throws `WalNotFormattedError`, `WalDamagedError`, or what the disk throws.
  */
@@ -98,17 +104,20 @@ export function openWal(
   const contents = readLog(disk, directory);
   const found = findSnapshots(disk, directory, contents.identity);
   const connected = connect(contents, found);
-  const tornBytes = contents.lastSegment.length - contents.validEnd;
+  const { lastSegment, validEnd, tornEnd, knownDurable } = contents;
+  const tornBytes = tornEnd - validEnd;
   const file = disk.openFile(join(directory, segmentName(contents.segmentNumber)), { create: false });
   try {
     if (tornBytes > 0) {
       // mark: a torn tail is cut off
-      cutTail(file, contents.validEnd, tornBytes);
+      // P17: stale bytes behind the end must never come back to life between later records.
+      lastSegment.fill(0, validEnd, tornEnd);
     }
     // P20: after a failed fsync the system may count pages as clean that never reached the disk. What is not known durable is
-    // written again, so that the fsync below really covers it.
-    const unsure = contents.lastSegment.subarray(contents.knownDurable, contents.validEnd);
-    if (unsure.length > 0) writeFully(file, unsure, contents.knownDurable);
+    // written again, so that the fsync below really covers it: the zeros behind the end too, for they may be those of an earlier
+    // try to erase a torn tail.
+    const unsure = lastSegment.subarray(knownDurable);
+    if (unsure.length > 0) writeFully(file, unsure, knownDurable);
     file.syncNow();
     const damaged = found.damaged.map(({ name }) => name);
     const useless = [...contents.unfinished, ...found.unfinished, ...contents.leftover, ...damaged];
@@ -150,20 +159,6 @@ function lastOf({ base, entries }: Connected): SnapshotPoint {
 }
 
 /**
- * Stale bytes behind the end must never come back to life between later records (P17). So they are first zeros, durably, and
- * only then cut off: if this fails, or the disk forgets the cut as it may forget a write after a failed fsync (P20), what
- * comes back is a torn tail again and not the records that were in it.
- */
-function cutTail(file: DiskFile, end: number, tornBytes: number): void {
-  const zeros = Buffer.alloc(Math.min(tornBytes, ZEROS_BYTES_MAX));
-  for (let done = 0; done < tornBytes; done += zeros.length) {
-    writeFully(file, zeros.subarray(0, tornBytes - done), end + done);
-  }
-  file.syncNow();
-  file.truncate(end);
-}
-
-/**
  * The write-ahead log of one member. One writer, no reader: the entries live in memory, the log is read once, on opening.
  * Programmer errors (a gap, a term or vote that goes back, use after close) are assertions; an error of the disk ends the
  * log for good (P20).
@@ -172,13 +167,16 @@ export class Wal {
   readonly #disk: Disk;
   readonly #directory: string;
   readonly #segmentBytesMax: number;
+  readonly #allocationBytes: number;
   readonly #identity: WalIdentity;
 
   #file: DiskFile;
   #segmentNumber: number;
   #segmentChecksum: number;
-  /** End of the current segment. */
+  /** End of the current segment's records. */
   #offset: number;
+  /** The current segment's file is at least so long; zeros lie between `#offset` and this. */
+  #allocatedEnd: number;
   /** The current segment is known durable up to here. */
   #syncedOffset: number;
   /** The syncedOffset that the newest record carries: when it is behind, a mark is owed. */
@@ -221,12 +219,15 @@ export class Wal {
     this.#directory = directory;
     this.#segmentBytesMax = options.segmentBytesMax ?? SEGMENT_BYTES_MAX_DEFAULT;
     assert(this.#segmentBytesMax > SEGMENT_START_BYTES && this.#segmentBytesMax <= SEGMENT_BYTES_MAX_LIMIT);
+    this.#allocationBytes = options.allocationBytes ?? ALLOCATION_BYTES_DEFAULT;
+    assert(this.#allocationBytes >= 8 && this.#allocationBytes <= ALLOCATION_BYTES_LIMIT);
     this.#identity = contents.identity;
     this.#file = file;
     this.#segmentNumber = contents.segmentNumber;
     this.#segmentChecksum = contents.segmentChecksum;
     const end = contents.validEnd + (log.isChanged ? START_RECORDS_BYTES : 0);
     this.#offset = end;
+    this.#allocatedEnd = Math.max(end, contents.lastSegment.length);
     this.#syncedOffset = end;
     this.#markedOffset = log.isChanged ? contents.validEnd : contents.vouchedEnd;
     this.#hardState = log.hardState;
@@ -346,6 +347,8 @@ export class Wal {
     assert(next.term >= last.term, `term goes back from ${last.term} to ${next.term}`);
     const voteKept = next.term > last.term || last.vote === null || next.vote === last.vote;
     assert(voteKept, `vote of term ${next.term} changes from ${last.vote} to ${next.vote}`);
+    const isRecoveryKept = mayFollow(next.recovery, last.recovery);
+    assert(isRecoveryKept, `recovery changes from ${last.recovery} to ${next.recovery}`);
     assert(next.commit >= last.commit, `commit goes back from ${last.commit} to ${next.commit}`);
     assert(next.commit <= lastIndex, `commit ${next.commit} leads the log, which ends at ${lastIndex}`);
   }
@@ -402,19 +405,34 @@ export class Wal {
     }
   }
 
+  /**
+   * Where the file would grow, it grows by more than the records need. Nobody relies on the zeros: if the disk is nearly full and takes
+   * only a part, the log goes on as long as the records are in that part. If it takes nothing, the log fails, as it would without them a moment
+   * later; after an error nothing is tried again (P20).
+   */
   #writeRecords(bytes: Buffer): void {
-    writeFully(this.#file, bytes, this.#offset);
-    this.#offset += bytes.length;
+    const end = this.#offset + bytes.length;
+    const zerosBytes = end > this.#allocatedEnd ? this.#fileEndFor(end) - end : 0;
+    const taken = zerosBytes > 0 ? this.#file.write([bytes, ZEROS.subarray(0, zerosBytes)], this.#offset) : 0;
+    if (taken < bytes.length) writeFully(this.#file, bytes.subarray(taken), this.#offset + taken);
+    this.#allocatedEnd = Math.max(this.#allocatedEnd, end, this.#offset + taken);
+    this.#offset = end;
     this.#bytesWritten += bytes.length;
     this.#markedOffset = this.#syncedOffset;
   }
 
+  /** How long the file is to be when records up to `end` no longer fit: no longer than a segment, unless the records are. */
+  #fileEndFor(end: number): number {
+    const rounded = Math.ceil(end / this.#allocationBytes) * this.#allocationBytes;
+    return Math.max(end, Math.min(rounded, this.#segmentBytesMax));
+  }
+
   /**
-   * Blocks for an fsync, once per segment: what is in the old segment must be durable before the new one exists, because
+   * Blocks for an fsync or two, once per segment: what is in the old segment must be durable before the new one exists, because
    * recovery takes a bad record in any but the last segment for damage (P17).
    */
   #startSegment(): void {
-    this.#file.syncNow();
+    if (this.#syncedOffset < this.#offset) this.#file.syncNow();
     const next = this.#segmentNumber + 1;
     const logEnd = { index: logIndex(this.#lastIndex), term: term(this.#termAt(this.#lastIndex)) };
     const start = { hardState: this.#hardState, logEnd };
@@ -426,6 +444,7 @@ export class Wal {
     this.#segmentNumber = next;
     this.#segmentChecksum = created.checksum;
     this.#offset = SEGMENT_START_BYTES;
+    this.#allocatedEnd = SEGMENT_START_BYTES;
     this.#syncedOffset = SEGMENT_START_BYTES;
     this.#markedOffset = SEGMENT_START_BYTES;
   }

@@ -30,7 +30,9 @@ type MakeBatch = (model: Model, number: number, newest: TakenSnapshot | null) =>
 
 export interface Workload {
   readonly name: string;
-  readonly options: WalOptions & { readonly segmentBytesMax: number };
+  readonly options: Required<WalOptions>;
+  /** Formatted with it; 0 if absent. */
+  readonly recovery?: number;
   readonly steps: readonly Step[];
 }
 
@@ -59,20 +61,26 @@ function add(...sizes: number[]): Step {
 
 /** Another term, and a vote in it: nothing else. */
 const vote = append(({ hardState: state }, number) => ({
-  hardState: hardState(state.term + 1, 1 + (number % 3), state.commit),
+  hardState: hardState(state.term + 1, 1 + (number % 3), state.commit, state.recovery),
   entries: [],
+}));
+
+/** The recovery ends, in the same batch as an entry. */
+const recovered = append(({ hardState: state, entries }, number) => ({
+  hardState: hardState(state.term, state.vote, state.commit),
+  entries: [entry(entries.length + 1, state.term, text(number, 600))],
 }));
 
 /** Only the commit index moves: no fsync is owed. */
 const commit = append(({ hardState: state, entries }) => ({
-  hardState: hardState(state.term, state.vote, Math.max(state.commit, entries.length - 2)),
+  hardState: hardState(state.term, state.vote, Math.max(state.commit, entries.length - 2), state.recovery),
   entries: [],
   sync: false,
 }));
 
 /** What a follower far behind gets: entries, and the commit index that covers them, in one batch. */
 const addCommitted = append(({ hardState: state, entries }, number) => ({
-  hardState: hardState(state.term, state.vote, entries.length + 1),
+  hardState: hardState(state.term, state.vote, entries.length + 1, state.recovery),
   // Over a sector's boundary: it may be torn behind the hard state.
   entries: [entry(entries.length + 1, state.term, text(number, 600))],
 }));
@@ -82,7 +90,7 @@ function replace(back: number, ...sizes: number[]): Step {
   return append(({ hardState: state, entries }, number) => {
     const first = Math.max(state.commit, entries.length - back) + 1;
     return {
-      hardState: hardState(state.term + 1, null, state.commit),
+      hardState: hardState(state.term + 1, null, state.commit, state.recovery),
       entries: sizes.map((size, at) => entry(first + at, state.term + 1, text(number, size))),
     };
   });
@@ -118,7 +126,7 @@ function reset(...sizes: number[]): Step {
     const { index, term } = newest.point;
     const isRaised = term > state.term;
     return {
-      hardState: hardState(Math.max(term, state.term), isRaised ? null : state.vote, index),
+      hardState: hardState(Math.max(term, state.term), isRaised ? null : state.vote, index, state.recovery),
       reset: newest.point,
       entries: sizes.map((size, at) => entry(index + 1 + at, Math.max(term, state.term), text(number, size))),
     };
@@ -128,9 +136,10 @@ function reset(...sizes: number[]): Step {
 const compact: Step = { type: 'compact' };
 const prune: Step = { type: 'prune' };
 
-const ROOMY = { segmentBytesMax: 1 << 20 };
+/** Zeros lie ahead of most records, and now and then a batch goes beyond them. */
+const ROOMY = { segmentBytesMax: 1 << 20, allocationBytes: 512 };
 /** A segment is full after three or four records. */
-const TIGHT = { segmentBytesMax: 328 };
+const TIGHT = { segmentBytesMax: 344, allocationBytes: 128 };
 
 /** Between them: every kind of batch, fsyncs that end at once, late or in a pile, rotations, and every way to end and start. */
 export const WORKLOADS: readonly Workload[] = [
@@ -288,7 +297,7 @@ export const WORKLOADS: readonly Workload[] = [
   },
   {
     name: 'torn, recovered, torn again',
-    options: { segmentBytesMax: 2048 },
+    options: { segmentBytesMax: 2048, allocationBytes: 640 },
     steps: [
       vote,
       syncAll,
@@ -302,6 +311,71 @@ export const WORKLOADS: readonly Workload[] = [
       sync,
       firstLost,
       add(24),
+      syncAll,
+    ],
+  },
+  {
+    name: 'a recovery, and its end',
+    options: TIGHT,
+    recovery: 7,
+    steps: [
+      add(24),
+      syncAll,
+      vote,
+      add(100),
+      sync,
+      add(100),
+      syncAll,
+      close,
+      commit,
+      recovered,
+      syncAll,
+      add(24),
+      vote,
+      syncAll,
+      kill,
+      add(100),
+      syncAll,
+    ],
+  },
+  {
+    name: 'far ahead',
+    options: { segmentBytesMax: 1 << 14, allocationBytes: 4096 },
+    steps: [
+      vote,
+      add(24),
+      syncAll,
+      add(1400),
+      add(1400, 900),
+      sync,
+      add(700),
+      allTorn,
+      add(24),
+      syncAll,
+      replace(1, 600, 24),
+      firstLost,
+      add(1400, 1400),
+      syncAll,
+      close,
+      add(24),
+      syncAll,
+    ],
+  },
+  {
+    name: 'never ahead',
+    options: { segmentBytesMax: 344, allocationBytes: 8 },
+    steps: [
+      vote,
+      add(24),
+      syncAll,
+      add(100),
+      add(60),
+      sync,
+      add(100),
+      syncAll,
+      allTorn,
+      add(24),
+      vote,
       syncAll,
     ],
   },
@@ -448,6 +522,26 @@ export const SNAPSHOT_WORKLOADS: readonly Workload[] = [
       add(24),
       syncAll,
       prune,
+    ],
+  },
+  {
+    name: 'a recovery by an installed snapshot',
+    options: TIGHT,
+    recovery: 7,
+    steps: [
+      install(3),
+      syncAll,
+      firstLost,
+      reset(24),
+      add(24),
+      syncAll,
+      recovered,
+      sync,
+      add(100),
+      syncAll,
+      compact,
+      vote,
+      syncAll,
     ],
   },
 ];

@@ -99,7 +99,12 @@ function entry(index: number, inTerm: number, text = `${index}@${inTerm}`): LogE
 }
 
 function hardState(inTerm: number, vote: number | null = null, commit = 0): HardState {
-  return { term: term(inTerm), vote: vote === null ? null : memberId(vote), commit: logIndex(commit) };
+  return {
+    term: term(inTerm),
+    vote: vote === null ? null : memberId(vote),
+    commit: logIndex(commit),
+    recovery: 0,
+  };
 }
 function batch(entries: LogEntry[], state: HardState | null = null): WalBatch {
   return { hardState: state, entries };
@@ -123,6 +128,8 @@ const voteOf = (to: number, inTerm = 2): Message => ({
   to: memberId(to),
   term: term(inTerm),
   granted: true,
+  lastIndex: logIndex(0),
+  lastTerm: term(0),
 });
 
 /** Logs of three members that hold entries of term 1 durably, as far as `lengths` says. */
@@ -202,6 +209,7 @@ describe('what holds at every step: one wrong state convicts, a right one does n
       rejectedIndex: logIndex(0),
       hintIndex: logIndex(0),
       hintTerm: term(0),
+      recovery: 0,
     });
     const checker = new PromiseChecker(new World(1), durableLogs(2));
     expect(() => checker.sent(1, acknowledge(2))).not.toThrow();

@@ -81,6 +81,9 @@ export class Checkers {
   snapshotDurable(member: number, point: SnapshotPoint): void {
     for (const checker of this.#all) checker.snapshotDurable?.(member, point);
   }
+  forgot(member: number): void {
+    for (const checker of this.#all) checker.forgot?.(member);
+  }
   recovered(member: number, recovered: WalRecovered): void {
     for (const checker of this.#all) checker.recovered?.(member, recovered);
   }

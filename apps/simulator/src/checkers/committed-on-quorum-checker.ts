@@ -6,7 +6,8 @@ import type { RunningChecker } from './member-view.js';
 /**
  * Committed On Quorum, of durable logs (openraft; TLA+ "CommittedIsDurable"; P12): at the moment when an
  * entry is first committed anywhere, a majority of the members holds it on disk. Memory does not count, the
- * leader's own neither.
+ * leader's own neither. The acknowledgement of a member that lost its disk since counts as long as it recovers: until then it helps nobody
+ * to win who lacks the entry.
  */
 export class CommittedOnQuorumChecker implements RunningChecker {
   readonly #world: World;
@@ -29,7 +30,9 @@ export class CommittedOnQuorumChecker implements RunningChecker {
       if (entry === undefined) return;
       const holders: number[] = [];
       for (let member = 1; member <= this.#memberCount; member += 1) {
-        if (this.#logs.holds(member, entry.index, entry.term)) holders.push(member);
+        const { index, term } = entry;
+        if (this.#logs.holds(member, index, term) || this.#logs.heldBefore(member, index, term))
+          holders.push(member);
       }
       if (2 * holders.length > this.#memberCount) continue;
       this.#world.violation(

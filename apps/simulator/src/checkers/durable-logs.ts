@@ -1,4 +1,4 @@
-import type { SnapshotPoint } from '@quorate/raft';
+import type { HardState, SnapshotPoint } from '@quorate/raft';
 import type { WalBatch, WalRecovered } from '@quorate/wal';
 import type { CommittedLogChecker } from './committed-log-checker.js';
 import type { RunningChecker } from './member-view.js';
@@ -10,6 +10,10 @@ interface DurableMember {
   snapshotIndex: number;
   term: number;
   vote: number | null;
+  /** As raft's `HardState`. */
+  recovery: number;
+  /** While it recovers: what it had said to be durable before it lost that. Those acknowledgements go on counting (rule F2). */
+  former: readonly number[];
   /** Handed to the disk, oldest first. */
   waiting: { readonly batch: WalBatch; durable: boolean }[];
 }
@@ -29,7 +33,7 @@ export class DurableLogs implements RunningChecker {
   of(member: number): DurableMember {
     let known = this.#members.get(member);
     if (known === undefined) {
-      known = { terms: [], snapshotIndex: 0, term: 0, vote: null, waiting: [] };
+      known = { terms: [], snapshotIndex: 0, term: 0, vote: null, recovery: 0, former: [], waiting: [] };
       this.#members.set(member, known);
     }
     return known;
@@ -37,6 +41,22 @@ export class DurableLogs implements RunningChecker {
 
   holds(member: number, index: number, term: number): boolean {
     return this.of(member).terms[index - 1] === term;
+  }
+
+  /** Or has acknowledged it before it lost what it had. */
+  heldBefore(member: number, index: number, term: number): boolean {
+    const { recovery, former } = this.of(member);
+    return recovery !== 0 && former[index - 1] === term;
+  }
+
+  forgot(member: number): void {
+    const { terms, recovery, former } = this.of(member);
+    this.#members.delete(member);
+    // What it held while it recovered it has acknowledged to nobody.
+    const known = this.of(member);
+    known.former = recovery === 0 ? [...terms] : former;
+    // Whatever it is formatted with: its next start says.
+    known.recovery = -1;
   }
 
   /** Is anything gone that the member's log had said to be durable? */
@@ -75,7 +95,7 @@ export class DurableLogs implements RunningChecker {
         known.terms.length = Math.min(known.terms.length, Math.max(first.index - 1, known.snapshotIndex));
       for (const entry of entries)
         if (entry.index > known.snapshotIndex) known.terms[entry.index - 1] = entry.term;
-      if (hardState !== null) [known.term, known.vote] = [hardState.term, hardState.vote];
+      if (hardState !== null) takeHardState(known, hardState);
     }
   }
 
@@ -97,11 +117,17 @@ export class DurableLogs implements RunningChecker {
     this.#standFor(known, known.snapshotIndex);
     known.terms.length = base.index;
     for (const entry of entries) known.terms[entry.index - 1] = entry.term;
-    [known.term, known.vote] = [hardState.term, hardState.vote];
+    takeHardState(known, hardState);
   }
 
   /** A snapshot holds committed entries only: those are the same everywhere. */
   #standFor({ terms }: DurableMember, index: number): void {
     for (let at = 0; at < index; at += 1) terms[at] = this.#committedLog.committed[at]?.entry.term ?? 0;
   }
+}
+
+function takeHardState(known: DurableMember, { term, vote, recovery }: HardState): void {
+  known.term = term;
+  known.vote = vote;
+  known.recovery = recovery;
 }

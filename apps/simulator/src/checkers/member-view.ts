@@ -15,7 +15,7 @@ export interface MemberView {
 
 /**
  * One thing that must hold all the time. Each checker is a file with one class that takes what it wants to
- * see, and one line in the list of `Checkers`. What a wiped member does is shown to none of them.
+ * see, and one line in the list of `Checkers`. What a member does that was formatted as another machine is shown to none of them.
  */
 export interface RunningChecker {
   /** After each piece of work of a member's process. */
@@ -28,6 +28,8 @@ export interface RunningChecker {
   durable?(member: number, batch: WalBatch): void;
   /** A snapshot of the member is durable: from now on it stands for all entries up to its point. */
   snapshotDurable?(member: number, point: SnapshotPoint): void;
+  /** All that the member had is gone. It starts anew under a recovery (raft's rules F), so what it promised binds the others, and not it. */
+  forgot?(member: number): void;
   /** A process starts with this. */
   recovered?(member: number, recovered: WalRecovered): void;
 }

@@ -54,6 +54,11 @@ export class MonotonicChecker implements RunningChecker {
     this.#spokenTerm.set(from, message.term);
   }
 
+  forgot(member: number): void {
+    this.#last.delete(member);
+    this.#spokenTerm.delete(member);
+  }
+
   /** A restarted member must know the term of every promise it ever sent. */
   recovered(member: number, { hardState }: WalRecovered): void {
     const spoken = this.#spokenTerm.get(member) ?? 0;

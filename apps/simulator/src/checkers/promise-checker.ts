@@ -22,7 +22,7 @@ export function promisesNothing({ type }: Message): boolean {
 /**
  * No promise before it is durable (Raft, figure 2: "updated on stable storage before responding"; P11, P12):
  * a member that speaks in a term has that term on disk, one that grants a vote has the vote, one that
- * acknowledges entries has them all.
+ * acknowledges entries has them all. One whose disk says that it recovers promises nothing (rules F1, F2).
  */
 export class PromiseChecker implements RunningChecker {
   readonly #world: World;
@@ -34,8 +34,10 @@ export class PromiseChecker implements RunningChecker {
   }
 
   sent(from: number, message: Message): void {
+    const { term, vote, terms, recovery } = this.#logs.of(from);
+    if (recovery !== 0 && mayNotBeSaid(message))
+      this.#broken(from, `sent ${message.type} as one that takes part, while its disk says that it recovers`);
     if (promisesNothing(message)) return;
-    const { term, vote, terms } = this.#logs.of(from);
     if (message.term > term) {
       this.#broken(from, `sent ${message.type} in term ${message.term} when term ${term} was on its disk`);
     }
@@ -49,5 +51,21 @@ export class PromiseChecker implements RunningChecker {
 
   #broken(member: number, what: string): never {
     return this.#world.violation('durable before promised', `member ${member} ${what}`);
+  }
+}
+
+/** By a member that recovers. */
+function mayNotBeSaid(message: Message): boolean {
+  switch (message.type) {
+    case 'voteRequest':
+    case 'voteResponse':
+    case 'preVoteRequest':
+    case 'preVoteResponse':
+      return true;
+    case 'appendResponse':
+    case 'heartbeatResponse':
+      return message.recovery === 0;
+    default:
+      return false;
   }
 }

@@ -4,7 +4,7 @@ import type { RunningChecker } from './member-view.js';
 
 /**
  * No member promises its vote to two candidates of a term, however often it crashes in between (Raft, 5.2;
- * P11).
+ * P11). Of a vote that it lost with its disk nothing may come any more: that is for the checkers of elections and of the committed log.
  */
 export class VoteChecker implements RunningChecker {
   readonly #world: World;
@@ -17,6 +17,11 @@ export class VoteChecker implements RunningChecker {
   sent(from: number, message: Message): void {
     if (message.type === 'voteRequest') this.#vote(from, message.term, from);
     if (message.type === 'voteResponse' && message.granted) this.#vote(from, message.term, message.to);
+  }
+
+  forgot(member: number): void {
+    for (const ballot of this.#voteOf.keys())
+      if (ballot.startsWith(`${member}@`)) this.#voteOf.delete(ballot);
   }
 
   #vote(voter: number, term: number, candidate: number): void {

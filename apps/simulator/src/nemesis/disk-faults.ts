@@ -70,9 +70,17 @@ export function failRead(context: FaultContext): void {
 export function wipe(context: FaultContext): void {
   const member = pickMemberToLose(context);
   if (member === null) return;
-  context.fault('disk wiped', `${member.host.name} loses its disk and is formatted anew`);
   if (member.host.isUp) member.stop('power');
-  member.wipe();
+  if (context.cluster.members.length === 1 || context.random.chance(0.2)) {
+    context.fault(
+      'disk wiped',
+      `${member.host.name} loses its disk, which is formatted as another machine's`,
+    );
+    member.wipe();
+  } else {
+    context.fault('disk lost', `${member.host.name} loses its disk, and begins anew`);
+    member.loseFolder();
+  }
   restartLater(context, member);
 }
 

@@ -55,7 +55,7 @@ export const FAULTS = {
     run: disk.breakDisk,
     counted: ['sync fails', 'write fails', 'disk full', 'short write', 'sync hangs'],
   },
-  wipe: { probability: 0.15, meanMs: [5_000, 15_000], run: disk.wipe, counted: ['disk wiped'] },
+  wipe: { probability: 0.15, meanMs: [5_000, 15_000], run: disk.wipe, counted: ['disk wiped', 'disk lost'] },
   bitFlip: { probability: 0.15, meanMs: [5_000, 15_000], run: disk.flipBit, counted: ['bit flipped'] },
   feedOutage: { probability: 0.3, meanMs: [2_000, 8_000], run: feed.stopFeed, counted: ['feed outage'] },
   gatewayCrash: {

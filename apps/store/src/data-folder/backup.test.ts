@@ -107,7 +107,7 @@ describe('restoring a member', () => {
 
   it('refuses a folder that holds anything, also its own log', async () => {
     writeBackup(file, stateOf(3), CLUSTER_ID);
-    await formatFolder(target, identity);
+    await formatFolder(target, identity, 'newCluster');
     const before = readdirSync(target);
     await expect(restoreFolder(file, target, identity)).rejects.toThrow('is not empty (it holds a log)');
     expect(readdirSync(target)).toEqual(before);

@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import type { ClusterMember } from '@quorate/api';
 import type { ClusterDescription } from '@quorate/link';
 import { DecodeError } from '@quorate/kv';
@@ -11,6 +12,7 @@ import {
   lockFolder,
   openWal,
   readIdentity,
+  setAsideAndFormat,
 } from '@quorate/wal';
 import type { FolderLock, SnapshotFiles, Wal, WalIdentity, WalRecovered } from '@quorate/wal';
 import { errorText } from '../configuration/cluster-file.js';
@@ -30,10 +32,39 @@ export function identityOf(cluster: ClusterDescription, self: ClusterMember): Wa
 }
 
 /**
+ * What a folder is formatted for. `newCluster`: all members begin from nothing. `recovery`: the others have gone on, or may have, and this one has
+ * forgotten what it promised them: it takes no part before they have given it everything.
+ */
+export type FormatFor = 'newCluster' | 'recovery';
+
+/** The log, or the snapshot, cannot be read as it was written. */
+export class DamagedFolderError extends StartError {
+  constructor(
+    /** What is wrong, in a sentence. */
+    readonly damage: string,
+    remedy: string,
+  ) {
+    super(`${damage} ${remedy}`);
+  }
+}
+
+/** So often may a log be damaged before somebody has to look at the disk. */
+const SET_ASIDE_MAX = 3;
+
+/** Tells one recovery of a member from any other. */
+function drawRecovery(): number {
+  return randomInt(1, 2 ** 48 - 1);
+}
+
+/**
  * Gives an empty folder its identity. True: it was formatted now; false: it has this very identity already, and keeps what it
  * holds. Any other folder that is not empty is refused. Throws StartError.
  */
-export async function formatFolder(directory: string, identity: WalIdentity): Promise<boolean> {
+export async function formatFolder(
+  directory: string,
+  identity: WalIdentity,
+  formatFor: FormatFor,
+): Promise<boolean> {
   const disk = new NodeDisk();
   try {
     disk.makeDirectory(directory);
@@ -44,7 +75,8 @@ export async function formatFolder(directory: string, identity: WalIdentity): Pr
         refuseOther(directory, found, identity);
         return false;
       }
-      formatWal(disk, directory, identity);
+      if (formatFor === 'newCluster') formatWal(disk, directory, identity);
+      else setAsideAndFormat(disk, directory, identity, drawRecovery());
       return true;
     } finally {
       await lock.release();
@@ -76,11 +108,37 @@ export async function openFolder(directory: string, identity: WalIdentity): Prom
   }
 }
 
+/**
+ * P18, P21: a damaged log is no ground to vote or acknowledge on. Its files are kept under other names, and the member begins anew, as one that
+ * lost everything. Returns those names. Throws StartError.
+ */
+export async function setFolderAside(directory: string, identity: WalIdentity): Promise<readonly string[]> {
+  const disk = new NodeDisk();
+  try {
+    const kept = disk.list(directory).flatMap((name) => /^set-aside-(\d+)-/.exec(name)?.[1] ?? []);
+    if (new Set(kept).size >= SET_ASIDE_MAX) {
+      throw new StartError(
+        `The log in ${directory} is damaged, as it was ${SET_ASIDE_MAX} times before (set-aside-*): this disk is not to be trusted. ` +
+          `Replace it; or move those files away, and the member begins anew once more.`,
+      );
+    }
+    const lock = await lockFolder(directory);
+    try {
+      return setAsideAndFormat(disk, directory, identity, drawRecovery());
+    } finally {
+      await lock.release();
+    }
+  } catch (error) {
+    throw startError(directory, error);
+  }
+}
+
 function wiped(directory: string, member: number): StartError {
   return new StartError(
     `MEMBER_WIPED: the data folder ${directory} of member ${member} holds no log, although the cluster file says that it was ` +
-      `formatted. A member that forgot its votes must not take part. If a disk is not mounted, mount it; if there is a copy ` +
-      `of the folder as it was last, put it back. Meanwhile the cluster goes on as long as a majority of its members runs.`,
+      `formatted. A member that forgot its votes must not take part. If a disk is not mounted, mount it. If the folder is lost for good ` +
+      `(an old copy is no better than none), run "quorate-store format --member ${member}": the member then ` +
+      `fetches everything from the others, and takes no part until it has it. Meanwhile the cluster goes on as long as a majority of its members runs.`,
   );
 }
 
@@ -120,14 +178,15 @@ export function startError(directory: string, error: unknown): unknown {
     );
   }
   if (error instanceof WalDamagedError) {
-    return new StartError(
-      `The log in ${directory} is damaged: ${error.file} at byte ${error.offset}: ${error.reason}. Nothing was changed. ` +
-        `Check the disk, and put back the folder as it was last.`,
+    return new DamagedFolderError(
+      `The log in ${directory} is damaged: ${error.file} at byte ${error.offset}: ${error.reason}.`,
+      `Nothing was changed. Check the disk.`,
     );
   }
   if (error instanceof DecodeError) {
-    return new StartError(
-      `The snapshot in ${directory} is not whole: ${errorText(error)}. Check the disk, and put back the folder as it was last.`,
+    return new DamagedFolderError(
+      `The snapshot in ${directory} is not whole: ${errorText(error)}.`,
+      `Nothing was changed. Check the disk.`,
     );
   }
   if (error instanceof Error && 'code' in error && typeof error.code === 'string') {

@@ -40,7 +40,6 @@ class ForgetfulFile implements DiskFile {
     setImmediate(callback, null);
   }
   syncNow(): void {}
-  truncate(): void {}
   close(): void {
     if (this.#descriptor !== null) closeSync(this.#descriptor);
   }
@@ -64,11 +63,11 @@ export async function inspectFolder(directory: string, last: number): Promise<re
       const bytes = entries.reduce((sum, entry) => sum + entry.payload.length, 0);
       return [
         `cluster ${identity.clusterId}, epoch ${identity.epoch}, member ${identity.memberId}, incarnation ${identity.incarnation}`,
-        `term ${hardState.term}, vote ${hardState.vote ?? 'none'}, commit ${hardState.commit}`,
+        `term ${hardState.term}, vote ${hardState.vote ?? 'none'}, commit ${hardState.commit}${hardState.recovery === 0 ? '' : `, recovery ${hardState.recovery}`}`,
         first === undefined || newest === undefined
           ? 'no entries'
           : `entries ${first.index} to ${newest.index}, ${bytes} bytes of payload`,
-        `torn bytes at the end: ${tornBytes}${tornBytes === 0 ? '' : ' (an unfinished write; the next start cuts them off)'}`,
+        `torn bytes at the end: ${tornBytes}${tornBytes === 0 ? '' : ' (an unfinished write; the next start erases them)'}`,
         snapshot === null
           ? 'no snapshot'
           : `snapshot at index ${snapshot.index} term ${snapshot.term}, ${snapshot.payloadBytes} bytes`,

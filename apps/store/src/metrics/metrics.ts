@@ -57,6 +57,11 @@ export class Metrics {
     this.#set('quorate_wal_log_bytes', "Bytes of the log's files.", status.logBytes);
     this.#set('quorate_disk_stalled', '1 while the disk finishes no writes.', status.diskStalled ? 1 : 0);
     this.#set('quorate_diverged', "1 when the state differs from the majority's.", status.diverged ? 1 : 0);
+    this.#set(
+      'quorate_recovering',
+      '1 while the member that lost its log fetches it from the others.',
+      status.recovering ? 1 : 0,
+    );
     const reachable = status.peers.filter((peer) => peer.reachable).length;
     this.#set('quorate_link_peers_reachable', 'Peers with an open link.', reachable);
   }

@@ -5,6 +5,7 @@ import type { Log } from '../log.js';
 export class MemberLog {
   #following: string | null = null;
   #quorum: boolean | null = null;
+  #recovering = false;
 
   constructor(private readonly log: Log) {}
 
@@ -19,6 +20,13 @@ export class MemberLog {
     else if (leader !== null) this.log.info(`follows member ${leader}, the leader of term ${term}`, fields);
     else if (led) this.log.warn(`is no longer the leader; term ${term} has no leader yet`, fields);
     else this.log.info(`knows no leader in term ${term}`, fields);
+  }
+
+  /** Called at each tick. */
+  recovering({ recovering, lastIndex }: MemberStatus): void {
+    if (this.#recovering && !recovering)
+      this.log.info('has everything that the others have, and takes part in full again', { lastIndex });
+    this.#recovering = recovering;
   }
 
   /** Called at each tick. A quorum counts as won when a leader is known, as lost when the member refuses for want of one. */

@@ -10,7 +10,14 @@ import type { OwnCluster } from '../configuration/cluster-file.js';
 import type { NatsConfiguration, StoreConfiguration } from '../configuration/configuration.js';
 import { readPassword } from '../configuration/secrets.js';
 import type { MemberSecrets } from '../configuration/secrets.js';
-import { closeFolder, identityOf, openFolder, startError } from '../data-folder/data-folder.js';
+import {
+  DamagedFolderError,
+  closeFolder,
+  identityOf,
+  openFolder,
+  setFolderAside,
+  startError,
+} from '../data-folder/data-folder.js';
 import type { OpenFolder } from '../data-folder/data-folder.js';
 import type { Links } from '../link/links.js';
 import type { Log } from '../log.js';
@@ -100,19 +107,8 @@ export class Member {
   async start(): Promise<void> {
     const { configuration, cluster, self, links, log } = this.#options;
     const nats = natsLogin(configuration.nats);
-    const folder = await openFolder(configuration.dataDirectory, identityOf(cluster, self));
-    const { recovered } = folder;
-    if (recovered.tornBytes > 0) {
-      log.info('cut an unfinished write off the end of the log', { bytes: recovered.tornBytes });
-    }
-    let running: Running;
-    try {
-      running = this.#wire(folder, nats);
-    } catch (error) {
-      // A snapshot that is not whole is found when it is read.
-      await closeFolder(folder);
-      throw startError(configuration.dataDirectory, error);
-    }
+    const running = await this.#openOrBeginAnew(nats);
+    const { recovered } = running.folder;
     this.#running = running;
     try {
       await links.open({
@@ -130,11 +126,45 @@ export class Member {
       throw error;
     }
     running.ticker.start();
+    if (running.replica.raft.recovery !== 0) {
+      log.warn(
+        'this member lost what it had: it fetches everything from the others, and neither votes nor acknowledges until it has it',
+      );
+    }
     log.info(`member ${self.id} of ${cluster.members.length} runs`, {
       linkPort: self.linkPort,
       term: recovered.hardState.term,
       entries: recovered.entries.length,
     });
+  }
+
+  /** P18: a damaged log does not end the member, as long as there are others to fetch everything from. */
+  async #openOrBeginAnew(nats: NatsLogin | null): Promise<Running> {
+    const { configuration, cluster, self, log } = this.#options;
+    try {
+      return await this.#openAndWire(nats);
+    } catch (error) {
+      if (!(error instanceof DamagedFolderError) || cluster.members.length === 1) throw error;
+      const names = await setFolderAside(configuration.dataDirectory, identityOf(cluster, self));
+      log.error(`${error.damage} Its files are kept under other names, and the member begins anew.`, {
+        kept: names.join(' '),
+      });
+      return this.#openAndWire(nats);
+    }
+  }
+
+  async #openAndWire(nats: NatsLogin | null): Promise<Running> {
+    const { configuration, cluster, self, log } = this.#options;
+    const folder = await openFolder(configuration.dataDirectory, identityOf(cluster, self));
+    const { tornBytes } = folder.recovered;
+    if (tornBytes > 0) log.info('cut an unfinished write off the end of the log', { bytes: tornBytes });
+    try {
+      return this.#wire(folder, nats);
+    } catch (error) {
+      // A snapshot that is not whole is found when it is read.
+      await closeFolder(folder);
+      throw startError(configuration.dataDirectory, error);
+    }
   }
 
   /** Hands over, answers what waits, closes the links, flushes and closes the log. Harmless when it does not run. */
@@ -265,8 +295,10 @@ export class Member {
     if (running === null) return;
     running.replica.tick();
     running.feed.schedule();
-    this.#caughtUp ||= running.replica.caughtUp;
-    this.#memberLog.quorum(running.replica.status());
+    const status = running.replica.status();
+    this.#caughtUp ||= running.replica.caughtUp && !status.recovering;
+    this.#memberLog.quorum(status);
+    this.#memberLog.recovering(status);
   }
 
   #installed(index: number): void {
