@@ -178,6 +178,8 @@ export class DevCluster {
         QUORATE_CLUSTER_FILE: join(folder, 'cluster.json'),
         QUORATE_DATA_DIR: join(folder, `member-${id}`),
         QUORATE_SECRETS_DIR: join(folder, 'secrets/member'),
+        // As the container and the development cluster have it.
+        MALLOC_MMAP_THRESHOLD_: '65536',
         ...this.#natsVariables('member'),
       },
       stdio: ['ignore', 'pipe', 'pipe'],

@@ -285,6 +285,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'apps/simulator/src/cluster.ts',
     find: "this.#world.mark('a wiped member was refused');\n    return false;",
     replace: 'return true;',
+    finder: 'directed scenarios',
   },
   // --- the log on disk
   {

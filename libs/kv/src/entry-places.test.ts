@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { expect, test } from 'vitest';
 import { put, createNamespace, remove, run, seededRandom } from './commands.testing.js';
 import { Entries } from './entries.js';
@@ -117,4 +119,23 @@ test('[K37] entries that come and go keep their values, and a snapshot what they
     expect(some.entryCount).toBe(expected.size);
     for (const [key, byte] of expected) expect(some.get('n', key)?.value[0]).toBe(byte);
   }
+});
+
+test('[K33] what went before is kept by nobody: not by pages that have not changed since', async () => {
+  // A capture that was let go of once kept all rows of its time, as long as one page of it was still as it was.
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  const slabs = new EntrySlabs();
+  const [value, version, at] = [new Uint8Array(1), 1, revision(1)];
+  const store = (to: EntryPlaces, key: string, number: number): void =>
+    to.set(slabs.add({ namespace: 'n', key, value, revision: at, version, createRevision: at }, number));
+  let places = new EntryPlaces();
+  for (let number = 0; number < 3_000; number += 1) store(places, `key ${number}`, places.take());
+  const captured = new WeakRef(places);
+  places = places.clone();
+  store(places, 'changed', 0);
+  await new Promise((resolve) => setImmediate(resolve)); // a WeakRef is kept until the turn ends
+  collect();
+  expect(captured.deref()).toBeUndefined();
+  expect(places.get(2_999).entry().key).toBe('key 2999');
 });

@@ -5,8 +5,8 @@ import { StoredEntry } from './entry-slabs.js';
 const PAGE_PLACES = 1024;
 
 interface Page {
-  /** Whose it is: another copies it before it writes. */
-  readonly owner: EntryPlaces;
+  /** Whose it is: a later one copies it before it writes. A number, for a reference would keep all that the earlier ones ever held. */
+  readonly generation: number;
   /** Two arrays instead of a million objects: the garbage collector walks objects, and stands still for them. */
   readonly slabs: (Slab | undefined)[];
   readonly offsets: number[];
@@ -18,11 +18,13 @@ export class EntryPlaces {
   /** Numbers of entries that are gone. Only whoever goes on writing reads it, so a clone has the same. */
   readonly #free: number[];
   #taken: number;
+  readonly #generation: number;
 
-  constructor(pages: Page[] = [], free: number[] = [], taken = 0) {
+  constructor(pages: Page[] = [], free: number[] = [], taken = 0, generation = 0) {
     this.#pages = pages;
     this.#free = free;
     this.#taken = taken;
+    this.#generation = generation;
   }
 
   get(number: number): StoredEntry {
@@ -56,7 +58,7 @@ export class EntryPlaces {
 
   /** What goes on in place of this one, which from now on is only read: pages are copied when they are next written. */
   clone(): EntryPlaces {
-    return new EntryPlaces(this.#pages.slice(), this.#free, this.#taken);
+    return new EntryPlaces(this.#pages.slice(), this.#free, this.#taken, this.#generation + 1);
   }
 
   #page(number: number): Page {
@@ -68,9 +70,9 @@ export class EntryPlaces {
   #writable(number: number): Page {
     const index = Math.floor(number / PAGE_PLACES);
     const page = this.#pages[index];
-    if (page?.owner === this) return page;
+    if (page?.generation === this.#generation) return page;
     const own = {
-      owner: this,
+      generation: this.#generation,
       slabs: page?.slabs.slice() ?? [],
       offsets: page?.offsets.slice() ?? [],
     };

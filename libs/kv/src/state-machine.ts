@@ -65,7 +65,7 @@ export interface StateMachineLoad {
 export const STATE_MACHINE_DEFAULTS: Required<StateMachineOptions> = {
   retainedChangesMin: 100_000,
   retainedMs: 600_000,
-  retainedBytesMax: 256 * 1024 * 1024,
+  retainedBytesMax: 64 * 1024 * 1024,
   registrationsMax: 10_000,
   answersPerClientMax: 1_024,
   idempotencyKeysMax: 100_000,
