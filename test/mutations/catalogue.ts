@@ -978,8 +978,8 @@ export const MUTATIONS: readonly Mutation[] = [
     bug: 'leadership is handed to a member that recovers',
     rule: 'F2',
     file: RAFT,
-    find: '      progress.recovery !== 0 ||\n      !this.#hears(progress)',
-    replace: '      !this.#hears(progress)',
+    find: "return this.#hears(progress) && progress.recovery === 0 && progress.state !== 'snapshot';",
+    replace: "return this.#hears(progress) && progress.state !== 'snapshot';",
     finder: 'core scenarios',
   },
   {
@@ -1072,5 +1072,14 @@ export const MUTATIONS: readonly Mutation[] = [
     find: '{ ...hardState, term: point.term, vote: null, commit }',
     replace: '{ ...hardState, term: point.term, vote: null, commit, recovery: 0 }',
     finder: 'crash points',
+  },
+  {
+    id: 'M119',
+    bug: 'writes wait for a successor that has yet to fetch a snapshot',
+    rule: 'T5',
+    file: RAFT,
+    find: "return this.#hears(progress) && progress.recovery === 0 && progress.state !== 'snapshot';",
+    replace: 'return this.#hears(progress) && progress.recovery === 0;',
+    finder: 'core scenarios',
   },
 ];

@@ -1,6 +1,6 @@
 // One mutation, in a process of its own: `node --import test/loader/register.mjs test/mutations/find.ts FINDER BUDGET HINT`, with
-// the mutation in SOURCE_MUTATION. Prints one line of JSON. HINT: the number of the seed or the scenario
-// that found it last time, tried before all others; 0: none.
+// the mutation in SOURCE_MUTATION. Prints one line of JSON. HINT: what found it last time, tried before all others: the
+// number of the seed or the scenario, or the beginning of the world's name; empty: none.
 import type { Finder } from './catalogue.js';
 
 /** What a search came back with. `effort`: seeds, scenarios, states or crash points until then. */
@@ -12,20 +12,22 @@ export interface Finding {
 
 const FAULT_PHASE_MS = 6_000;
 
-async function search(finder: Finder, seedsMax: number, hint: number): Promise<Omit<Finding, 'seconds'>> {
+async function search(finder: Finder, seedsMax: number, hint: string): Promise<Omit<Finding, 'seconds'>> {
   switch (finder) {
     case 'simulator':
-      return simulateSeeds(seedsMax, hint);
+      return simulateSeeds(seedsMax, Number(hint));
     case 'directed scenarios':
-      return runScenarios(hint);
+      return runScenarios(Number(hint));
     case 'core scenarios': {
       const { searchScenarios } = await import('../../libs/raft/src/play-scenarios.testing.js');
       const { violation, played } = searchScenarios();
       return { violation, effort: played };
     }
     case 'small scope': {
-      const { searchSmallScope } = await import('../../libs/raft/src/small-scope.testing.js');
-      const { violation, states } = searchSmallScope();
+      const { BUILD_WORLDS, searchSmallScope } = await import('../../libs/raft/src/small-scope.testing.js');
+      const isHinted = ({ name }: { name: string }): boolean => hint !== '' && name.startsWith(hint);
+      const others = BUILD_WORLDS.filter((world) => !isHinted(world));
+      const { violation, states } = searchSmallScope([...BUILD_WORLDS.filter(isHinted), ...others]);
       return { violation: firstLine(violation), effort: states };
     }
     case 'crash points': {
@@ -82,6 +84,6 @@ function firstLine(violation: string | null): string | null {
 }
 
 const startedMs = performance.now();
-const found = await search(process.argv[2] as Finder, Number(process.argv[3]), Number(process.argv[4]));
+const found = await search(process.argv[2] as Finder, Number(process.argv[3]), process.argv[4] ?? '');
 const finding: Finding = { ...found, seconds: (performance.now() - startedMs) / 1000 };
 process.stdout.write(`${JSON.stringify(finding)}\n`);

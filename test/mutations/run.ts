@@ -1,6 +1,6 @@
 // `npm run mutations`: puts each bug of the catalogue into the source, lets its finder look for it, and writes docs/mutations.md.
 // Ends non-zero when one is not found. `npm run mutations -- M7 M9`: only these, and nothing is written. `--check`: all, the
-// published seed of each first, and nothing is written.
+// published seed, scenario or world of each first, and nothing is written.
 import { spawn } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -22,14 +22,15 @@ interface Result extends Finding {
   readonly finder: Finder;
 }
 
-/** The seed that found it when the table was written. */
-function hintOf({ id }: Mutation): number {
-  if (!isCheck || !existsSync(PAGE)) return 0;
+/** What found it when the table was written: see find.ts. */
+function hintOf({ id, finder }: Mutation): string {
+  if (!isCheck || !existsSync(PAGE)) return '';
   const cells = readFileSync(PAGE, 'utf8')
     .split('\n')
     .find((line) => line.startsWith(`| ${id} |`))
     ?.split('|');
-  return Number(cells?.[5] ?? 0);
+  const isWorld = finder === 'small scope';
+  return (isWorld ? cells?.[4]?.replace('small scope:', '') : cells?.[5])?.trim() ?? '';
 }
 
 function find(mutation: Mutation): Promise<Result> {
@@ -44,7 +45,7 @@ function find(mutation: Mutation): Promise<Result> {
         'test/mutations/find.ts',
         finder,
         String(SEEDS_MAX),
-        String(hintOf(mutation)),
+        hintOf(mutation),
       ],
       {
         cwd: root,

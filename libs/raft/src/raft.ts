@@ -103,7 +103,7 @@ export type ProposeResult =
   /** The leadership is being handed over: surely not proposed. */
   | { readonly type: 'transferring' };
 
-export type TransferResult = 'started' | 'notLeader' | 'unknownMember' | 'self';
+export type TransferResult = 'started' | 'notLeader' | 'unknownMember' | 'self' | 'notReady';
 
 /**
  * `ignored`: this member has all of it already, or leads. `kept`: the log goes on behind the point. `reset`: the log was dropped and begins behind the point.
@@ -448,12 +448,14 @@ export class Raft {
 
   /**
    * Hands the leadership to another member (thesis 3.10): it is brought up to date, meanwhile proposals are refused, then told to campaign at once. Ends
-   * with another leader, or after an election timeout, and then proposals go on [T1] [T5]. Asking again for the same target changes nothing.
+   * with another leader, or after an election timeout, and then proposals go on [T1] [T5]. Asking again for the same target changes nothing. `notReady`:
+   * the target could not lead soon, nothing has begun, proposals go on.
    */
   transfer(to: MemberId): TransferResult {
     if (this.#role !== 'leader') return 'notLeader';
     if (to === this.self) return 'self';
     if (!this.#peers.includes(to)) return 'unknownMember';
+    if (!this.#couldLeadSoon(to)) return 'notReady';
     if (this.#transfer?.to !== to) this.#transfer = { to, startedTick: this.#nowTick, told: false };
     return 'started';
   }
@@ -463,8 +465,7 @@ export class Raft {
     let best: MemberId | null = null;
     let bestMatch = -1;
     for (const [member, progress] of this.#progress) {
-      if (!this.#hears(progress) || progress.recovery !== 0) continue;
-      if (progress.matchIndex < bestMatch) continue;
+      if (!this.#couldLeadSoon(member) || progress.matchIndex < bestMatch) continue;
       if (progress.matchIndex === bestMatch && best !== null && best < member) continue;
       best = member;
       bestMatch = progress.matchIndex;
@@ -1275,17 +1276,18 @@ export class Raft {
 
   // --- handing the leadership over -----------------------------------------------------------------------------------
 
+  /** Whether a follower takes part, is heard, and lacks nothing but entries that the log holds [T5]. */
+  #couldLeadSoon(member: MemberId): boolean {
+    const progress = this.#progress.get(member);
+    assert(progress !== undefined);
+    return this.#hears(progress) && progress.recovery === 0 && progress.state !== 'snapshot';
+  }
+
   /** P29: it ends by itself. A target that cannot be brought up to date soon is not waited for. */
   #tickTransfer(): void {
     if (this.#transfer === null) return;
-    const progress = this.#progress.get(this.#transfer.to);
-    assert(progress !== undefined);
-    if (
-      this.#nowTick - this.#transfer.startedTick >= this.#config.electionTimeoutTicks ||
-      progress.state === 'snapshot' ||
-      progress.recovery !== 0 ||
-      !this.#hears(progress)
-    ) {
+    const isOver = this.#nowTick - this.#transfer.startedTick >= this.#config.electionTimeoutTicks;
+    if (isOver || !this.#couldLeadSoon(this.#transfer.to)) {
       // mark: a leadership transfer is given up
       this.#transfer = null;
       return;

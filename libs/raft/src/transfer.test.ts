@@ -118,12 +118,19 @@ describe('handing over the leadership', () => {
     expect(cluster.raft(3).role).toBe('leader');
   });
 
-  it('[T5] a target that is not heard, or needs a snapshot, is not waited for', () => {
+  it('[T5] with a target that is not heard, or needs a snapshot, it does not begin, and ends', () => {
     const silent = ledBy1().cluster;
     silent.tickAll(11, ({ from }) => from === 3);
-    silent.raft(1).transfer(memberId(3));
-    silent.raft(1).tick();
-    expect(silent.raft(1).transferTarget).toBeNull();
+    expect(silent.raft(1).transfer(memberId(3))).toBe('notReady');
+    expect(silent.raft(1).propose(bytes('x')).type).toBe('proposed');
+
+    const fades = ledBy1().cluster;
+    fades.tickAll(5, ({ from }) => from === 3);
+    expect(fades.raft(1).transfer(memberId(3))).toBe('started');
+    fades.tickAll(5, ({ from }) => from === 3);
+    expect(fades.raft(1).transferTarget).toBe(3);
+    fades.tickAll(1, ({ from }) => from === 3);
+    expect(fades.raft(1).transferTarget).toBeNull();
 
     const far = new TestCluster(3);
     far.elect(1, [1, 2]);
@@ -131,10 +138,9 @@ describe('handing over the leadership', () => {
     far.member(1).compact(1);
     far.tickAll(4);
     expect(far.member(3).offered).not.toBeNull();
-    far.raft(1).transfer(memberId(3));
-    far.raft(1).tick();
-    expect(far.raft(1).transferTarget).toBeNull();
-    expect(far.raft(1).role).toBe('leader');
+    expect(far.raft(1).transfer(memberId(3))).toBe('notReady');
+    expect(far.raft(1).bestTransferTarget()).toBe(2);
+    expect(far.raft(1).propose(bytes('x')).type).toBe('proposed');
   });
 
   it('[T6] whom it may be handed to', () => {

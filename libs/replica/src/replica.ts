@@ -25,7 +25,7 @@ import { TICK_MS } from './elapsed-ticks.js';
 import { restoreState } from './restore-state.js';
 import { Snapshots, type SnapshotPolicy, type TakenSnapshot } from './snapshots.js';
 import { HASH_EVERY_ENTRIES, StateHashes, type Divergence } from './state-hashes.js';
-import { Transfers } from './transfers.js';
+import { Transfers, type TransferOutcome } from './transfers.js';
 
 export interface ReplicaConfig {
   readonly self: MemberId;
@@ -328,7 +328,7 @@ export class Replica {
   }
 
   /**
-   * Hands leadership to a follower: to `to`, or to the one that is nearest. Calls back with null once this member follows another
+   * Hands leadership to a follower: to `to`, as soon as it is ready, or to the one that is nearest. Calls back with null once this member follows another
    * leader (or `to` led already), or with why not. Nothing is lost meanwhile: proposals wait.
    */
   transfer(
@@ -342,19 +342,22 @@ export class Replica {
     const target = to ?? this.raft.bestTransferTarget();
     if (target === null)
       return callback(failure('TRANSFER_FAILED', 'No other member was heard from of late.'));
-    const started = this.raft.transfer(target);
-    if (started !== 'started')
-      return callback(failure('INVALID_REQUEST', `There is no member ${target}.`, { field: 'to' }));
-    this.#transfers.expectLeader(target, this.#environment.monotonicMs() + deadlineMs, (moved) =>
-      callback(
-        moved
-          ? { moved: true }
-          : failure('TRANSFER_FAILED', `Member ${target} did not become leader in time.`, {
-              leader: this.raft.leader,
-            }),
-      ),
-    );
+    this.#transfers.begin(target, deadlineMs, (outcome) => callback(this.#transferred(target, outcome)));
     this.#deferFlush();
+  }
+
+  #transferred(to: MemberId, outcome: TransferOutcome): { readonly moved: boolean } | StoreFailure {
+    const details = { leader: this.raft.leader };
+    switch (outcome) {
+      case 'moved':
+        return { moved: true };
+      case 'failed':
+        return failure('TRANSFER_FAILED', `Member ${to} did not become leader in time.`, details);
+      case 'notReady':
+        return failure('TRANSFER_FAILED', `Member ${to} is not heard, or has yet to catch up.`, details);
+      case 'unknownMember':
+        return failure('INVALID_REQUEST', `There is no member ${to}.`, { field: 'to' });
+    }
   }
 
   /** Before it stops, a leader hands over to whoever is nearest; `done` is called when that is over, one way or the other. */

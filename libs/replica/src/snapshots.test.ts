@@ -341,6 +341,34 @@ describe('moving leadership', () => {
     expect(answers).toMatchObject([{ type: 'written' }]);
   });
 
+  it('P29: a target that is not heard yet is waited for, and no write waits with it; then it leads', () => {
+    const { world, client } = started();
+    world.cut.add(3);
+    world.pass(1_500);
+    const answers: StoreResponse[] = [];
+    const leader = world.members[0]!;
+    const transfer = { type: 'transfer', token: 'right', to: 3 } as const;
+    leader.handler.handle('client', transfer, 4_000, (r) => void answers.push(r));
+    world.settle();
+    expect(world.ask(1, write(put('meanwhile'), client)).answer).toMatchObject({ type: 'written' });
+    expect(answers).toEqual([]);
+    world.cut.delete(3);
+    world.pass(1_000);
+    expect(answers).toMatchObject([{ type: 'transferred', leader: 3, moved: true }]);
+
+    world.cut.add(1);
+    world.pass(1_500);
+    world.members[2]!.handler.handle('client', { ...transfer, to: 1 }, 2_000, (r) => void answers.push(r));
+    world.pass(900);
+    expect(answers).toHaveLength(1);
+    world.pass(200);
+    expect(answers[1]).toMatchObject({
+      code: 'TRANSFER_FAILED',
+      message: expect.stringContaining('not heard'),
+    });
+    expect(leaderOf(world)).toBe(3);
+  });
+
   it('a write that waits longer than its deadline was surely not proposed', () => {
     const { world, client } = started();
     world.cut.add(3);
