@@ -1082,4 +1082,13 @@ export const MUTATIONS: readonly Mutation[] = [
     replace: 'return this.#hears(progress) && progress.recovery === 0;',
     finder: 'core scenarios',
   },
+  {
+    id: 'M120',
+    bug: 'an acknowledgement is sent of entries that were replaced before any write carried them',
+    rule: 'D1',
+    file: RAFT,
+    find: '    if (cutFrom !== null) this.#withdrawAcceptances(cutFrom);',
+    replace: '    void cutFrom;',
+    finder: 'core scenarios',
+  },
 ];

@@ -94,7 +94,7 @@ export class RaftLog {
   slice(from: number, bytesMax: number): LogEntry[] {
     const out: LogEntry[] = [];
     let bytes = 0;
-    assert(from > this.#compacted.index, `entry ${from} is compacted away`);
+    if (from <= this.#compacted.index) assert.fail(`entry ${from} is compacted away`);
     for (let index = from; index <= this.lastIndex; index++) {
       const entry = this.#at(index);
       assert(entry !== undefined);
@@ -126,9 +126,9 @@ export class RaftLog {
 
   /**
    * A follower's append of entries that follow an entry both logs share (P7): an entry that is there already is left
-   * alone, and the log is cut only from the first entry that differs, never at or below the commit index.
+   * alone, and the log is cut only from the first entry that differs, never at or below the commit index. Returns from where it was cut, or null.
    */
-  merge(entries: readonly LogEntry[]): void {
+  merge(entries: readonly LogEntry[]): LogIndex | null {
     for (const [i, entry] of entries.entries()) {
       const present = this.termAt(entry.index);
       if (present === entry.term) continue;
@@ -137,8 +137,9 @@ export class RaftLog {
         this.#truncateFrom(entry.index);
       }
       for (const rest of entries.slice(i)) this.append(rest);
-      return;
+      return present === null ? null : entry.index;
     }
+    return null;
   }
 
   #truncateFrom(index: LogIndex): void {

@@ -434,11 +434,7 @@ export class Raft {
       // mark: a snapshot is installed and the log is dropped
       this.#log.reset(point);
       this.#reset = point;
-      // Acknowledgements of entries that were dropped before any write carried them would promise what no disk holds (P11).
-      this.#messagesAfterSync = this.#messagesAfterSync.filter(
-        (message) =>
-          message.type !== 'appendResponse' || !message.accepted || message.matchIndex <= point.index,
-      );
+      this.#withdrawAcceptances(point.index + 1);
       result = 'reset';
     }
     if (this.#leader !== null) this.#messagesAfterSync.push(this.#acceptance(this.#leader, point.index));
@@ -916,11 +912,22 @@ export class Raft {
       this.#messagesAfterSync.push(this.#appendRefusal(message.from, previousIndex, message.previousTerm));
       return;
     }
-    this.#log.merge(entries);
+    const cutFrom = this.#log.merge(entries);
+    if (cutFrom !== null) this.#withdrawAcceptances(cutFrom);
     const matchIndex = logIndex(previousIndex + entries.length);
     // Only the prefix that this message proved equal may be committed by it (P8) [C3].
     this.#log.commitTo(logIndex(Math.min(message.commit, matchIndex)));
     this.#messagesAfterSync.push(this.#acceptance(message.from, matchIndex));
+  }
+
+  /**
+   * Entries from `index` on are dropped, some of them perhaps before any write carried them (a burst of messages shares one): what waits to be sent
+   * must not promise what no disk ever held (P11) [D1].
+   */
+  #withdrawAcceptances(index: number): void {
+    this.#messagesAfterSync = this.#messagesAfterSync.filter(
+      (message) => message.type !== 'appendResponse' || !message.accepted || message.matchIndex < index,
+    );
   }
 
   #acceptance(to: MemberId, matchIndex: LogIndex): AppendResponse {

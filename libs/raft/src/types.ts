@@ -11,14 +11,16 @@ export type LogIndex = number & { readonly [logIndexBrand]: true };
 /** A member's number, from 1. It is never reused for another machine within one cluster. */
 export type MemberId = number & { readonly [memberIdBrand]: true };
 
+// These are called for every message and entry: the text of a failure is made only when there is one.
 function assertTerm(value: number): asserts value is Term {
-  assert(Number.isSafeInteger(value) && value >= 0, `not a term: ${value}`);
+  if (!(Number.isSafeInteger(value) && value >= 0)) assert.fail(`not a term: ${value}`);
 }
 function assertLogIndex(value: number): asserts value is LogIndex {
-  assert(Number.isSafeInteger(value) && value >= 0, `not a log index: ${value}`);
+  if (!(Number.isSafeInteger(value) && value >= 0)) assert.fail(`not a log index: ${value}`);
 }
 function assertMemberId(value: number): asserts value is MemberId {
-  assert(Number.isSafeInteger(value) && value >= 1 && value <= 0xffff, `not a member id: ${value}`);
+  if (!(Number.isSafeInteger(value) && value >= 1 && value <= 0xffff))
+    assert.fail(`not a member id: ${value}`);
 }
 
 /** Brands a number as a term; anything but a safe integer >= 0 is a programmer error. */
