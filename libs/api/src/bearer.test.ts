@@ -42,6 +42,20 @@ describe('bearer tokens', () => {
   });
 });
 
+describe('the token that matched last', () => {
+  it('matches again, and nothing else does for its sake: no part of it, no other hash', () => {
+    const other = hashToken('another token');
+    for (let round = 0; round < 3; round += 1) {
+      expect(tokenMatches(hash, token)).toBe(true);
+      for (const wrong of ['', token.slice(1), `${token}x`, token.toUpperCase(), token.replace('q', 'r')])
+        expect(tokenMatches(hash, wrong)).toBe(false);
+      expect(tokenMatches(other, token)).toBe(false);
+      expect(tokenMatches('', token)).toBe(false);
+      expect(tokenMatches(other, 'another token')).toBe(true);
+    }
+  });
+});
+
 describe('authorize', () => {
   it('gives the admin every right', () => {
     for (const need of NEEDS) expect(authorize(hash, token, need)).toEqual({ principal: 'admin' });

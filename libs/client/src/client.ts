@@ -13,6 +13,7 @@ type Answer<Type extends StoreAnswer['type']> = Extract<StoreAnswer, { readonly 
 
 /** A large state takes a while to be written and synced. */
 const SNAPSHOT_DEADLINE_MS = 60_000;
+const UNCONDITIONAL: Condition = { type: 'none' };
 
 export interface CallOptions {
   /** The bearer token to use instead of the client's own. */
@@ -56,12 +57,14 @@ export class QuorateClient {
     value: Uint8Array,
     options: WriteOptions = {},
   ): Promise<Answer<'written'>> {
-    return this.write({ type: 'put', namespace, key, value, ...conditionsOf(options) }, options);
+    const { condition = UNCONDITIONAL, ifNamespaceRevision = null } = options;
+    return this.write({ type: 'put', namespace, key, value, condition, ifNamespaceRevision }, options);
   }
 
   /** Deletes an entry; ENTRY_NOT_FOUND when there is none. */
   delete(namespace: string, key: string, options: WriteOptions = {}): Promise<Answer<'written'>> {
-    return this.write({ type: 'delete', namespace, key, ...conditionsOf(options) }, options);
+    const { condition = UNCONDITIONAL, ifNamespaceRevision = null } = options;
+    return this.write({ type: 'delete', namespace, key, condition, ifNamespaceRevision }, options);
   }
 
   /** Creates a namespace; done already is success, the other kind is NAMESPACE_KIND_CONFLICT. */
@@ -163,29 +166,21 @@ export class QuorateClient {
     });
   }
 
-  async #read<Type extends StoreAnswer['type']>(
+  #read<Type extends StoreAnswer['type']>(
     request: StoreRead,
     type: Type,
     options: CallOptions,
   ): Promise<Answer<Type>> {
-    const answer = await this.request(request, options);
-    if (isAnswer(answer, type)) return answer;
-    throw unexpected(answer.type);
+    return new Promise((resolve, reject) => {
+      this.#store.request(request, options.deadlineMs ?? DEFAULT_DEADLINE_MS, (response) =>
+        settle(response, type, resolve, reject),
+      );
+    });
   }
 
   #tokenOf(options: CallOptions): string {
     return options.token ?? this.#token;
   }
-}
-
-function conditionsOf(options: WriteOptions): {
-  readonly condition: Condition;
-  readonly ifNamespaceRevision: Revision | null;
-} {
-  return {
-    condition: options.condition ?? { type: 'none' },
-    ifNamespaceRevision: options.ifNamespaceRevision ?? null,
-  };
 }
 
 function isAnswer<Type extends StoreAnswer['type']>(answer: StoreAnswer, type: Type): answer is Answer<Type> {

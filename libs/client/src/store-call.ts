@@ -1,6 +1,6 @@
-import type { StoreFailure, StoreRequest, StoreResponse } from '@quorate/api';
+import type { ErrorCode, StoreFailure, StoreRequest, StoreResponse } from '@quorate/api';
 import type { Operation } from '@quorate/kv';
-import type { Connection } from './connection.js';
+import type { Connection, LostResponse } from './connection.js';
 import type { Registration } from './registration.js';
 
 /** A write as its caller describes it; client id and sequence are the client's own business. */
@@ -26,7 +26,6 @@ export class StoreCall {
   readonly content: CallContent;
   readonly deadlineAtMs: number;
   readonly callback: (response: StoreResponse) => void;
-  cancelTimer: () => void = () => undefined;
   /** True until the method that made the call has returned: an answer before that is put off. */
   starting = true;
   finished = false;
@@ -39,17 +38,14 @@ export class StoreCall {
   registration: Registration | null = null;
   sequence = 0;
   reRegistered = false;
-  /** Members asked in this round, and of these the ones that have no quorum. */
-  readonly tried = new Set<number>();
-  readonly withoutQuorum = new Map<number, StoreFailure>();
-  /** Members of this round that do not hold the snapshot asked for. */
-  readonly withoutSnapshot = new Set<number>();
   /** The member that the last NOT_LEADER named. */
   hint: number | null = null;
   /** The newest failure that was worth another attempt. */
   lastFailure: StoreFailure | null = null;
   /** The NO_QUORUM answers of the newest round that had any. */
   lastWithoutQuorum: readonly StoreFailure[] = [];
+  /** What each member asked in this round has failed with. Made with the first failure: most calls have none. */
+  #failures: Map<number, StoreFailure | LostResponse> | null = null;
 
   constructor(content: CallContent, deadlineAtMs: number, callback: (response: StoreResponse) => void) {
     this.content = content;
@@ -61,11 +57,31 @@ export class StoreCall {
     return this.content.type === 'write';
   }
 
+  /** A member was asked in this round, in vain. */
+  noteFailure(member: number, failed: StoreFailure | LostResponse): void {
+    (this.#failures ??= new Map()).set(member, failed);
+  }
+
+  /** Whether a member was asked in this round, in vain. */
+  hasFailed(member: number): boolean {
+    return this.#failures !== null && this.#failures.has(member);
+  }
+
+  hasFailedWith(member: number, code: ErrorCode): boolean {
+    const failed = this.#failures?.get(member);
+    return failed?.type === 'failed' && failed.code === code;
+  }
+
+  /** The failures of this round that have this code. */
+  failuresOf(code: ErrorCode): readonly StoreFailure[] {
+    const failures = this.#failures === null ? [] : [...this.#failures.values()];
+    return failures.flatMap((failed) => (failed.type === 'failed' && failed.code === code ? [failed] : []));
+  }
+
   beginRound(): void {
-    if (this.withoutQuorum.size > 0) this.lastWithoutQuorum = [...this.withoutQuorum.values()];
-    this.tried.clear();
-    this.withoutQuorum.clear();
-    this.withoutSnapshot.clear();
+    const withoutQuorum = this.failuresOf('NO_QUORUM');
+    if (withoutQuorum.length > 0) this.lastWithoutQuorum = withoutQuorum;
+    this.#failures = null;
     this.hint = null;
   }
 }
@@ -77,10 +93,20 @@ export function chooseConnection(
   preferred: number | null,
   random: () => number,
 ): Connection | null {
-  const candidates = connections.filter(({ open, member }) => open && !call.tried.has(member));
-  const byHint = candidates.find(({ member }) => member === call.hint);
-  const byPreference = byHint ?? candidates.find(({ member }) => member === preferred);
-  return byPreference ?? candidates[Math.floor(random() * candidates.length)] ?? null;
+  const named = usable(connections, call, call.hint) ?? usable(connections, call, preferred);
+  if (named !== null) return named;
+  const candidates = connections.filter(({ open, member }) => open && !call.hasFailed(member));
+  return candidates[Math.floor(random() * candidates.length)] ?? null;
+}
+
+/** The link to this member, if it is open and the member was not asked in this round. */
+function usable(
+  connections: readonly Connection[],
+  call: StoreCall,
+  member: number | null,
+): Connection | null {
+  if (member === null || call.hasFailed(member)) return null;
+  return connections.find((connection) => connection.member === member && connection.open) ?? null;
 }
 
 interface MemberView {

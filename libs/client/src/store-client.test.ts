@@ -1,3 +1,4 @@
+import { AssertionError } from 'node:assert/strict';
 import { type StoreRequest, type StoreResponse, failure } from '@quorate/api';
 import { revision } from '@quorate/kv';
 import { describe, expect, it } from 'vitest';
@@ -24,6 +25,10 @@ class FakeClock implements Clock {
     return () => {
       this.#timers = this.#timers.filter((other) => other !== timer);
     };
+  }
+
+  get timers(): number {
+    return this.#timers.length;
   }
 
   advance(ms: number): void {
@@ -574,6 +579,23 @@ describe('fast refusal', () => {
     expect(answers).toMatchObject([{ code: 'STORE_UNREACHABLE' }, { code: 'STORE_UNREACHABLE' }]);
   });
 
+  it('does not refuse when a member without quorum was lost meanwhile and one that is left did not say so', () => {
+    const { clock, one, two, three, client, answers, keep } = setup();
+    one.handler = () => noQuorum(1);
+    two.handler = () => {
+      one.setOpen(false);
+      return noQuorum(2);
+    };
+    three.handler = () => notLeader(null);
+    client.read(get, 2_000, keep);
+    clock.advance(10);
+    expect(three.received).toHaveLength(1);
+    expect(answers).toEqual([]);
+    three.handler = () => entry;
+    clock.advance(50);
+    expect(answers).toEqual([entry]);
+  });
+
   it('waits for links right after the start', () => {
     const clock = new FakeClock();
     const one = new FakeConnection(1, clock);
@@ -591,6 +613,81 @@ describe('fast refusal', () => {
     alone.read(get, 60, (response) => answers.push(response));
     clock.advance(61);
     expect(answers.at(-1)).toMatchObject({ code: 'TIMED_OUT' });
+  });
+});
+
+describe('deadlines', () => {
+  it('ends each call at its own deadline, whatever the order in which they were made', () => {
+    const { clock, client } = setup();
+    const startMs = clock.nowMs;
+    const endedMs: Record<number, number> = {};
+    for (const deadlineMs of [500, 20, 300, 300.5, 10, 700]) {
+      client.read(get, deadlineMs, () => {
+        endedMs[deadlineMs] = clock.nowMs - startMs;
+      });
+    }
+    clock.advance(1_000);
+    expect(endedMs).toEqual({ 10: 10, 20: 20, 300: 300, 300.5: 301, 500: 500, 700: 700 });
+    expect(client.outstanding).toBe(0);
+  });
+
+  it('serves many calls with one timer, and keeps none when they are over or the client is closed', () => {
+    const { clock, one, client, answers, keep } = setup();
+    one.handler = () => entry;
+    for (let count = 0; count < 100; count += 1) client.read(get, 2_000, keep);
+    clock.advance(1_000);
+    expect(answers).toHaveLength(100);
+    expect(clock.timers).toBe(1);
+    clock.advance(1_000);
+    expect(clock.timers).toBe(0);
+    client.read(get, 2_000, keep);
+    client.close();
+    client.read(get, 2_000, keep);
+    clock.advance(1);
+    expect([answers.length, clock.timers]).toEqual([102, 0]);
+  });
+
+  it('a timer that fires early ends nothing before its deadline', () => {
+    const { clock, client, answers, keep } = setup();
+    const monotonicMs = clock.monotonicMs.bind(clock);
+    clock.monotonicMs = () => monotonicMs() - (clock.nowMs > 300 ? 0.25 : 0);
+    client.read(get, 500, keep);
+    clock.advance(500);
+    expect(answers).toEqual([]);
+    clock.advance(1);
+    expect(answers).toMatchObject([{ code: 'TIMED_OUT' }]);
+  });
+
+  it('a callback that throws does not keep the others from ending', () => {
+    const { clock, client, answers, keep } = setup();
+    client.read(get, 500, () => {
+      throw new Error('from the caller');
+    });
+    client.read(get, 500, keep);
+    client.read(get, 600, keep);
+    expect(() => clock.advance(500)).toThrow('from the caller');
+    clock.advance(1);
+    expect(answers).toHaveLength(1);
+    clock.advance(100);
+    expect(answers).toHaveLength(2);
+  });
+
+  it('takes a deadline beyond any timer, and none that is no number', () => {
+    const { clock, client, answers, keep } = setup();
+    const delaysMs: number[] = [];
+    const setTimer = clock.setTimer.bind(clock);
+    clock.setTimer = (delayMs, task) => {
+      delaysMs.push(delayMs);
+      return setTimer(delayMs, task);
+    };
+    client.read(get, Infinity, keep);
+    client.read(get, 2 ** 40, keep);
+    expect(() => client.read(get, NaN, keep)).toThrow(AssertionError);
+    expect([client.outstanding, delaysMs]).toEqual([2, [2 ** 31 - 1]]);
+    clock.advance(100_000);
+    client.read(get, 100, keep);
+    clock.advance(100);
+    expect(answers).toMatchObject([{ code: 'TIMED_OUT' }]);
   });
 });
 

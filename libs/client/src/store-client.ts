@@ -3,6 +3,7 @@ import type { ErrorCode, StoreFailure, StoreRequest, StoreResponse } from '@quor
 import { effectOf, failure } from '@quorate/api';
 import type { Connection, LostResponse } from './connection.js';
 import type { Clock, StoreSource } from './environment.js';
+import { OutstandingCalls } from './outstanding-calls.js';
 import { Registration } from './registration.js';
 import {
   type CallContent,
@@ -82,7 +83,7 @@ export class StoreClient implements StoreSource {
   readonly #queue = new Set<StoreCall>();
   /** Calls between two rounds. */
   readonly #parked = new Set<StoreCall>();
-  readonly #calls = new Set<StoreCall>();
+  readonly #calls: OutstandingCalls;
   #requests = 0;
   #inFlight = 0;
   #leader: number | null = null;
@@ -98,6 +99,7 @@ export class StoreClient implements StoreSource {
     this.#connections = options.connections;
     this.#clock = options.clock;
     this.#random = options.random;
+    this.#calls = new OutstandingCalls(options.clock, (call) => this.#expire(call));
     this.#startedAtMs = options.clock.monotonicMs();
     this.#unsubscribe = options.connections.map((connection) =>
       connection.onOpenChange(() => this.#onOpenChange(connection)),
@@ -182,14 +184,15 @@ export class StoreClient implements StoreSource {
     for (const unsubscribe of this.#unsubscribe) unsubscribe();
     this.#cancelRound?.();
     this.#cancelRound = null;
+    this.#calls.stop();
     for (const call of [...this.#calls]) this.#finish(call, this.#withoutAnswer(call, this.#unreachable()));
   }
 
   #begin(content: CallContent, deadlineMs: number, callback: (response: StoreResponse) => void): StoreCall {
-    const call = new StoreCall(content, this.#clock.monotonicMs() + deadlineMs, callback);
-    this.#calls.add(call);
+    const nowMs = this.#clock.monotonicMs();
+    const call = new StoreCall(content, nowMs + deadlineMs, callback);
+    this.#calls.add(call, nowMs);
     if (!call.isWrite) this.#requests += 1;
-    call.cancelTimer = this.#clock.setTimer(deadlineMs, () => this.#expire(call));
     return call;
   }
 
@@ -243,7 +246,6 @@ export class StoreClient implements StoreSource {
     const preferred = this.#preferred(call);
     const connection = chooseConnection(this.#connections, call, preferred, this.#random);
     if (connection === null) return this.#endRound(call);
-    call.tried.add(connection.member);
     call.attempt += 1;
     call.inFlight = true;
     this.#inFlight += 1;
@@ -272,6 +274,7 @@ export class StoreClient implements StoreSource {
       // mark: a link is lost under a request
       this.#forget(member);
       call.mayHaveHappened ||= call.isWrite;
+      call.noteFailure(member, response);
       if (isOpenTransfer(call)) return this.#finish(call, failure('TRANSFER_FAILED', TRANSFER_UNSEEN));
       this.#attempt(call);
     } else if (response.type === 'failed') {
@@ -300,7 +303,6 @@ export class StoreClient implements StoreSource {
       }
       case 'NO_QUORUM':
         this.#forget(member);
-        call.withoutQuorum.set(member, failed);
         break;
       case 'OUTCOME_UNKNOWN':
         call.mayHaveHappened ||= call.isWrite;
@@ -308,7 +310,6 @@ export class StoreClient implements StoreSource {
       case 'SNAPSHOT_GONE':
         if (call.content.type !== 'holder') return this.#finish(call, failed);
         if (this.#holder === member) this.#holder = null;
-        call.withoutSnapshot.add(member);
         break;
       case 'TIMED_OUT':
         this.#forget(member);
@@ -329,6 +330,7 @@ export class StoreClient implements StoreSource {
         return this.#finish(call, this.#withoutAnswer(call, failed));
     }
     call.lastFailure = failed;
+    call.noteFailure(member, failed);
     this.#attempt(call);
   }
 
@@ -360,12 +362,12 @@ export class StoreClient implements StoreSource {
     const open = this.#connections.filter((connection) => connection.open);
     const starting = this.#clock.monotonicMs() - this.#startedAtMs < START_GRACE_MS;
     const stillOpening = starting && open.length < this.#connections.length;
-    if (call.withoutSnapshot.size === this.#connections.length)
+    if (call.failuresOf('SNAPSHOT_GONE').length === this.#connections.length)
       return this.#finish(call, failure('SNAPSHOT_GONE'));
     if (call.mayHaveHappened || stillOpening) return this.#park(call);
     if (open.length === 0) return this.#finish(call, this.#unreachable());
-    if (open.some(({ member }) => !call.withoutQuorum.has(member))) return this.#park(call);
-    const refusal = this.#noQuorum([...call.withoutQuorum.values()]);
+    if (open.some(({ member }) => !call.hasFailedWith(member, 'NO_QUORUM'))) return this.#park(call);
+    const refusal = this.#noQuorum(call.failuresOf('NO_QUORUM'));
     this.#finish(call, refusal);
     // It holds for everyone who waits for a leader, and waiting would only grow the backlog.
     for (const parked of [...this.#parked]) {
@@ -427,7 +429,6 @@ export class StoreClient implements StoreSource {
   #finish(call: StoreCall, response: StoreResponse): void {
     if (call.finished) return;
     call.finished = true;
-    call.cancelTimer();
     this.#calls.delete(call);
     this.#queue.delete(call);
     this.#parked.delete(call);

@@ -16,11 +16,10 @@ const TWO_TO_32 = 0x1_0000_0000;
 const encoder = new TextEncoder();
 // ignoreBOM: a byte order mark is text like any other. Dropped, two different keys would decode to one.
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-const LONE_SURROGATE = /\p{Surrogate}/u;
 
 /** True when the text has a UTF-8 form, that is, no lone surrogate. */
 export function isWellFormed(text: string): boolean {
-  return !LONE_SURROGATE.test(text);
+  return text.isWellFormed();
 }
 
 /** A programmer's error. Apart from the condition, so that no message is made for the numbers that are right. */
@@ -128,6 +127,12 @@ export class ByteWriter {
     this.#view = new DataView(this.#buffer.buffer);
   }
 
+  /** Forgets what was written behind this length. */
+  truncate(length: number): void {
+    assert(length <= this.#length, 'only what was written can be forgotten');
+    this.#length = length;
+  }
+
   /** Writes a u32 over one that was written at this offset before. */
   patchU32(offset: number, value: number): void {
     assert(offset + 4 <= this.#length, 'only what was written can be written over');
@@ -164,13 +169,14 @@ const POOL_PART = 4;
  * in it. A piece is freed with the last of its copies: only for what is let go in about the order in which it was made.
  */
 export class BytePool {
-  #piece = new Uint8Array(0);
+  // A Buffer, as what is cut out of it then is: text is read from one without making another object first.
+  #piece = Buffer.alloc(0);
   #usedBytes = 0;
 
   copy(bytes: Uint8Array): Uint8Array {
     if (bytes.length * POOL_PART > POOL_BYTES) return new Uint8Array(bytes);
     if (this.#usedBytes + bytes.length > this.#piece.length) {
-      this.#piece = new Uint8Array(POOL_BYTES);
+      this.#piece = Buffer.alloc(POOL_BYTES);
       this.#usedBytes = 0;
     }
     const start = this.#usedBytes;
@@ -183,13 +189,12 @@ export class BytePool {
 /** Reads what ByteWriter wrote. Total: any failure is a DecodeError, and no length is believed before it is checked. */
 export class ByteReader {
   readonly #bytes: Uint8Array;
-  readonly #view: DataView;
-  #buffer: Buffer | null = null;
+  #buffer: Buffer | null;
   #offset = 0;
 
   constructor(bytes: Uint8Array) {
     this.#bytes = bytes;
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#buffer = bytes instanceof Buffer ? bytes : null;
   }
 
   /** Bytes not read yet. */
@@ -198,23 +203,24 @@ export class ByteReader {
   }
 
   u8(): number {
-    return this.#view.getUint8(this.#take(1));
+    return this.#bytes[this.#take(1)] ?? 0;
   }
 
   u16(): number {
-    return this.#view.getUint16(this.#take(2), true);
+    const offset = this.#take(2);
+    return (this.#bytes[offset] ?? 0) | ((this.#bytes[offset + 1] ?? 0) << 8);
   }
 
   u32(): number {
-    return this.#view.getUint32(this.#take(4), true);
+    return this.#u32At(this.#take(4));
   }
 
   /** A safe integer >= 0 from 8 bytes. */
   u53(): number {
     const offset = this.#take(8);
-    const high = this.#view.getUint32(offset + 4, true);
+    const high = this.#u32At(offset + 4);
     if (high > 0x1f_ffff) throw new DecodeError('number above 2^53 - 1');
-    return high * TWO_TO_32 + this.#view.getUint32(offset, true);
+    return high * TWO_TO_32 + this.#u32At(offset);
   }
 
   /** 0 or 1; any other byte is refused, else one value would have two encodings. */
@@ -260,9 +266,17 @@ export class ByteReader {
     if (this.remaining > 0) throw new DecodeError(`${this.remaining} bytes too many`);
   }
 
+  // Not a DataView: to make one costs more than to read what most messages hold.
+  #u32At(offset: number): number {
+    const bytes = this.#bytes;
+    const low = (bytes[offset] ?? 0) | ((bytes[offset + 1] ?? 0) << 8) | ((bytes[offset + 2] ?? 0) << 16);
+    return (low | ((bytes[offset + 3] ?? 0) << 24)) >>> 0;
+  }
+
   #isAscii(offset: number, length: number): boolean {
+    const bytes = this.#bytes;
     for (let index = offset; index < offset + length; index += 1) {
-      if (this.#view.getUint8(index) > 0x7f) return false;
+      if ((bytes[index] ?? 0) > 0x7f) return false;
     }
     return true;
   }

@@ -61,7 +61,7 @@ describe('command codec', () => {
       try {
         const command = decodeCommand(cut);
         accepted += 1;
-        expect(encodeCommand(command)).toEqual(cut);
+        expect(new Uint8Array(encodeCommand(command))).toEqual(cut);
       } catch (error) {
         if (!(error instanceof DecodeError)) throw error;
       }

@@ -31,8 +31,15 @@ export class EntryPlaces {
     const page = this.#page(number);
     const slab = page.slabs[number % PAGE_PLACES];
     const offset = page.offsets[number % PAGE_PLACES];
-    assert(slab !== undefined && offset !== undefined, `entry ${number} is there`);
+    if (slab === undefined || offset === undefined) assert.fail(`entry ${number} is there`);
     return new StoredEntry(slab, offset);
+  }
+
+  /** The same, or undefined when no entry has this number now. */
+  find(number: number): StoredEntry | undefined {
+    const page = this.#pages[Math.floor(number / PAGE_PLACES)];
+    const slab = page?.slabs[number % PAGE_PLACES];
+    return slab === undefined ? undefined : new StoredEntry(slab, page?.offsets[number % PAGE_PLACES] ?? 0);
   }
 
   /** A number for a new entry. */
@@ -63,7 +70,7 @@ export class EntryPlaces {
 
   #page(number: number): Page {
     const page = this.#pages[Math.floor(number / PAGE_PLACES)];
-    assert(page !== undefined, `entry ${number} has a page`);
+    if (page === undefined) assert.fail(`entry ${number} has a page`);
     return page;
   }
 

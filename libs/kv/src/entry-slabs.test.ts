@@ -102,8 +102,8 @@ describe('slabs', () => {
       expect(owner.slabBytes).toBeLessThan(3 * live + 4 * SLAB_BYTES_MAX);
     }
     expect(owner.movedBytes).toBeGreaterThan(100_000);
-    expect(owner.movedBytes).toBeLessThanOrEqual(owner.removedBytes);
-    expect(owner.movedBytesMost).toBeLessThanOrEqual(SLAB_BYTES_MAX / 2);
+    expect(owner.movedBytes).toBeLessThanOrEqual(3 * owner.removedBytes);
+    expect(owner.movedBytesMost).toBeLessThanOrEqual((SLAB_BYTES_MAX * 3) / 4);
     // What was handed out, or is held by a snapshot, is what it was.
     for (const { stored, entry, copy } of handedOut) {
       expect(sameEntry(stored.entry(), entry)).toBe(true);

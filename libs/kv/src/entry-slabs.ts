@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { ByteReader, ByteWriter } from './bytes.js';
 import type { RowHash } from './state-hash.js';
-import { rowHash } from './state-hash.js';
+import { HASH_WORDS, rowHash } from './state-hash.js';
 import { readRow, writeRow } from './rows.js';
 import type { Entry, Revision } from './types.js';
 import { revision } from './types.js';
@@ -11,18 +11,23 @@ const SLAB_BYTES_MIN = 1024;
 export const SLAB_BYTES_MAX = 64 * 1024;
 /** A row above this part of a slab gets a slab of its own: so no more than this is lost at a slab's end. */
 const OWN_SLAB_PART = 4;
-/** Below the smallest: a number, a length, and an entry with the shortest names and no value. */
-const ROW_BYTES_MIN = 32;
+/** Below the smallest: a number, a hash, a length, and an entry with the shortest names and no value. */
+const ROW_BYTES_MIN = 48;
 const ENTRY_NUMBER_BYTES = 4;
 const LENGTH_BYTES = 4;
-const ROW_AT = ENTRY_NUMBER_BYTES + LENGTH_BYTES;
+const HASH_AT = ENTRY_NUMBER_BYTES;
+const LENGTH_AT = HASH_AT + HASH_WORDS * 4;
+const ROW_AT = LENGTH_AT + LENGTH_BYTES;
 const NUMBER_BYTES = 8;
 const ROW_TYPE_BYTES = 1;
 const TWO_TO_32 = 0x1_0000_0000;
 
+// A hash on its way from a slab into a sum.
+const hashWords = new Uint32Array(HASH_WORDS);
+
 /**
- * Rows one behind the other, each behind the u32 number of its entry, by which its owner finds it, and its u32 length. Length and row are as
- * they stand in a snapshot.
+ * Rows one behind the other, each behind the u32 number of its entry, by which its owner finds it, its hash, and its u32 length. Length and row
+ * are as they stand in a snapshot. The hash is zero until it is taken; beside it nothing is written twice.
  */
 export class Slab {
   readonly bytes: Uint8Array;
@@ -35,8 +40,10 @@ export class Slab {
   readonly #removed: Uint8Array;
 
   constructor(capacityBytes: number) {
-    this.bytes = new Uint8Array(capacityBytes);
-    this.view = new DataView(this.bytes.buffer);
+    // Not filled with zeros: nothing is read behind `usedBytes`.
+    const bytes = Buffer.allocUnsafeSlow(capacityBytes);
+    this.bytes = bytes;
+    this.view = new DataView(bytes.buffer);
     this.#removed = new Uint8Array(Math.ceil(capacityBytes / ROW_BYTES_MIN / 8));
   }
 
@@ -62,7 +69,7 @@ export class Slab {
   }
 
   get isSparse(): boolean {
-    return this.liveBytes * 2 < this.usedBytes;
+    return this.liveBytes * 4 < this.usedBytes * 3;
   }
 }
 
@@ -84,9 +91,9 @@ export class StoredEntry {
     return this.slab.view.getUint32(this.offset, true);
   }
 
-  /** Of the row, and the number and the length before it. */
+  /** Of the row, and what stands before it. */
   get byteLength(): number {
-    return ROW_AT + this.slab.view.getUint32(this.offset + ENTRY_NUMBER_BYTES, true);
+    return ROW_AT + this.slab.view.getUint32(this.offset + LENGTH_AT, true);
   }
 
   /** All of it, not copied. */
@@ -96,7 +103,7 @@ export class StoredEntry {
 
   /** The row behind its length, not copied: what a snapshot has of it. Never mutate it. */
   get rowBehindLength(): Uint8Array {
-    return this.slab.bytes.subarray(this.offset + ENTRY_NUMBER_BYTES, this.offset + this.byteLength);
+    return this.slab.bytes.subarray(this.offset + LENGTH_AT, this.offset + this.byteLength);
   }
 
   /** The row alone, not copied. */
@@ -104,8 +111,28 @@ export class StoredEntry {
     return this.slab.bytes.subarray(this.offset + ROW_AT, this.offset + this.byteLength);
   }
 
+  /** Whether its hash was taken. One that is all zeros counts as not taken: it changes no sum. */
+  get isHashed(): boolean {
+    const { view } = this.slab;
+    for (let word = 0; word < HASH_WORDS; word += 1)
+      if (view.getUint32(this.offset + HASH_AT + word * 4, true) !== 0) return true;
+    return false;
+  }
+
+  /** As it was taken. It holds until the next one is read. */
   get hash(): RowHash {
-    return rowHash(this.row);
+    const { view } = this.slab;
+    for (let word = 0; word < HASH_WORDS; word += 1)
+      hashWords[word] = view.getUint32(this.offset + HASH_AT + word * 4, true);
+    return hashWords;
+  }
+
+  /** Takes the hash of the row, and keeps it beside it: to be subtracted when the row goes. */
+  takeHash(): RowHash {
+    const taken = rowHash(this.row);
+    for (const [word, value] of taken.entries())
+      this.slab.view.setUint32(this.offset + HASH_AT + word * 4, value, true);
+    return taken;
   }
 
   get revision(): Revision {
@@ -138,6 +165,7 @@ export class StoredEntry {
 }
 
 const scratch = new ByteWriter();
+const NO_HASH = new Uint8Array(HASH_WORDS * 4);
 
 /** Where rows are appended. */
 interface Shelf {
@@ -147,8 +175,8 @@ interface Shelf {
 /**
  * The entries of one namespace, off the heap: a million small values as objects of their own cost more in headers than
  * in bytes, and seconds of garbage collection. Rows are appended and never written over, so that snapshots and retained
- * changes may share them. A slab of which more than half was removed is emptied: its owner sets the live rows anew. So
- * live rows take at least half of the slabs, and a removed byte costs at most one that is moved.
+ * changes may share them. A slab of which more than a quarter was removed is emptied: its owner sets the live rows anew. So
+ * live rows take at least three quarters of the slabs, and a removed byte costs at most three that are moved.
  */
 export class EntrySlabs {
   // What was moved once is old, and likely to stay: apart from it, new rows are removed, and dropped, together.
@@ -167,9 +195,10 @@ export class EntrySlabs {
   add(entry: Entry, number: number): StoredEntry {
     scratch.clear();
     scratch.u32(number);
+    scratch.raw(NO_HASH);
     scratch.u32(0);
     writeRow(scratch, { type: 'entry', entry });
-    scratch.patchU32(ENTRY_NUMBER_BYTES, scratch.length - ROW_AT);
+    scratch.patchU32(LENGTH_AT, scratch.length - ROW_AT);
     return this.#append(scratch.view(), this.#added);
   }
 

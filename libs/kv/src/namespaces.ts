@@ -6,14 +6,14 @@ import { orderedMap } from './ordered-map.js';
 import type { NamespaceRow } from './rows.js';
 import { hashOfRow } from './rows.js';
 import type { RowHash } from './state-hash.js';
-import { LazyRowSum, RowSum } from './state-hash.js';
+import { LazyRowSum, RowSum, UNHASHED_MAX } from './state-hash.js';
 import type { Entry, NamespaceRecord, Revision } from './types.js';
 
 interface NamespaceState {
   record: NamespaceRecord;
   newest: Revision;
   entries: Entries;
-  /** Of the rows of the entries. Kept apart, so that dropping a namespace costs no hashing. */
+  /** Of the entries' rows that are hashed. Kept apart, so that dropping a namespace costs no hashing. */
   entrySum: RowSum;
   /** Frozen when it is below the table's generation: a snapshot still reads it. */
   readonly generation: number;
@@ -31,8 +31,11 @@ export class Namespaces {
   readonly #states = new Map<string, NamespaceState>();
   // The same states in order of name: a snapshot and a list need the order, all else is faster without it.
   readonly #ordered = orderedMap<NamespaceState>();
-  /** Of the rows of all entries. */
+  /** Of the rows of all entries but those not hashed yet. */
   readonly #entrySum = new RowSum();
+  // Entries whose rows are to be hashed when the sum is asked for: most change again before. Names and numbers; what is gone since is passed over.
+  #unhashedNames: string[] = [];
+  #unhashedNumbers: number[] = [];
   // By name. Each change of an entry changes its namespace's own row.
   readonly #rowSum = new LazyRowSum<string>((name) => hashOfRow(namespaceRow(this.#state(name))));
   #entryCount = 0;
@@ -48,6 +51,7 @@ export class Namespaces {
   }
 
   get sum(): RowHash {
+    this.#hashEntries();
     const sum = new RowSum(this.#entrySum.value);
     sum.add(this.#rowSum.value);
     return sum.value;
@@ -90,12 +94,11 @@ export class Namespaces {
    */
   put(entry: Entry, before: StoredEntry | undefined, newest: Revision): StoredEntry {
     const state = this.#writable(entry.namespace);
-    if (before !== undefined) this.#subtractEntry(state, before);
+    const isNoted = before !== undefined && !before.isHashed;
+    if (before === undefined) this.#entryCount += 1;
+    else this.#subtractEntry(state, before);
     const stored = state.entries.put(entry, before);
-    const { hash } = stored;
-    state.entrySum.add(hash);
-    this.#entrySum.add(hash);
-    this.#entryCount += 1;
+    if (!isNoted) this.#noteUnhashed(entry.namespace, stored.number);
     if (newest !== state.newest) this.#setRow(state, state.record, newest);
     return stored;
   }
@@ -104,6 +107,7 @@ export class Namespaces {
   delete(namespace: string, key: string, before: StoredEntry, revision: Revision): void {
     const state = this.#writable(namespace);
     this.#subtractEntry(state, before);
+    this.#entryCount -= 1;
     state.entries.delete(key, before);
     this.#setRow(state, state.record, revision);
   }
@@ -150,10 +154,28 @@ export class Namespaces {
   }
 
   #subtractEntry(state: NamespaceState, stored: StoredEntry): void {
-    const { hash } = stored;
-    state.entrySum.subtract(hash);
-    this.#entrySum.subtract(hash);
-    this.#entryCount -= 1;
+    if (!stored.isHashed) return;
+    state.entrySum.subtract(stored.hash);
+    this.#entrySum.subtract(stored.hash);
+  }
+
+  #noteUnhashed(name: string, number: number): void {
+    this.#unhashedNames.push(name);
+    this.#unhashedNumbers.push(number);
+    if (this.#unhashedNames.length >= UNHASHED_MAX) this.#hashEntries();
+  }
+
+  #hashEntries(): void {
+    for (const [at, name] of this.#unhashedNames.entries()) {
+      const state = this.#state(name);
+      const stored = state.entries.numbered(this.#unhashedNumbers[at] ?? 0);
+      if (stored === undefined || stored.isHashed) continue;
+      const hash = stored.takeHash();
+      state.entrySum.add(hash);
+      this.#entrySum.add(hash);
+    }
+    this.#unhashedNames = [];
+    this.#unhashedNumbers = [];
   }
 
   #setRow(state: NamespaceState, record: NamespaceRecord, newest: Revision): void {
@@ -165,7 +187,7 @@ export class Namespaces {
 
   #state(name: string): NamespaceState {
     const state = this.#states.get(name);
-    assert(state !== undefined, `namespace ${name} is there`);
+    if (state === undefined) assert.fail(`namespace ${name} is there`);
     return state;
   }
 }

@@ -1,10 +1,8 @@
 import assert from 'node:assert/strict';
-import type { OrderedMap } from './ordered-map.js';
-import { numberedMap } from './ordered-map.js';
 import type { AnswerRow, ClientRow } from './rows.js';
 import { hashOfRow } from './rows.js';
 import type { RowHash } from './state-hash.js';
-import { LazyRowSum, RowSum } from './state-hash.js';
+import { LazyRowSum, LazySum, RowSum, type SummedRow } from './state-hash.js';
 import type { ApplyResult, RegistrationStamp } from './types.js';
 
 export interface RegistrationLimits {
@@ -12,12 +10,17 @@ export interface RegistrationLimits {
   readonly answersPerClientMax: number;
 }
 
+/** A row never changes. */
+interface Answer extends SummedRow {
+  readonly row: AnswerRow;
+}
+
 interface Client {
   readonly clientId: number;
   completedThrough: number;
   lastUsedIndex: number;
-  /** By sequence. A row never changes. */
-  readonly answers: Map<number, AnswerRow>;
+  /** By sequence. */
+  readonly answers: Map<number, Answer>;
   /** Frozen when it is below the table's generation: a snapshot still reads it. */
   readonly generation: number;
 }
@@ -35,18 +38,19 @@ export interface CapturedClient {
   readonly clientId: number;
   readonly completedThrough: number;
   readonly lastUsedIndex: number;
-  readonly answers: ReadonlyMap<number, AnswerRow>;
+  readonly answers: ReadonlyMap<number, { readonly row: AnswerRow }>;
 }
 
 /** Exactly once, first layer (P15): registered clients and the answers they may still ask for again. */
 export class Registrations {
   readonly #limits: RegistrationLimits;
+  /** In the order of their last use, which is the order of eviction: whoever is used is put behind all others. */
   readonly #clients = new Map<number, Client>();
-  // By the log index of the last use, which is the order of eviction. One command uses one client.
-  readonly #byLastUse = numberedMap<Client>();
+  /** The last one of them. */
+  #newest: Client | null = null;
   // Each command changes its client's row, adds an answer, and ends another.
   readonly #clientSum = new LazyRowSum<number>((clientId) => hashOfRow(clientRow(this.#client(clientId))));
-  readonly #answerSum = new LazyRowSum<AnswerRow>(hashOfRow);
+  readonly #answerSum = new LazySum<Answer>(({ row }) => hashOfRow(row));
   #generation = 0;
 
   constructor(limits: RegistrationLimits) {
@@ -95,7 +99,7 @@ export class Registrations {
     const answer = client.answers.get(stamp.sequence);
     if (answer !== undefined) {
       // mark: a repeated request gets the answer of the first
-      return { type: 'answered', result: answer.result };
+      return { type: 'answered', result: answer.row.result };
     }
     if (client.answers.size >= this.#limits.answersPerClientMax) {
       return { type: 'refused', code: 'TOO_MANY_OUTSTANDING' };
@@ -110,10 +114,10 @@ export class Registrations {
     this.#keep(client, { type: 'answer', clientId, sequence, result });
   }
 
-  /** A consistent view for a snapshot, least recently used first, in O(1): clients are copied when they next change. */
-  capture(): OrderedMap<number, CapturedClient> {
+  /** A consistent view for a snapshot, least recently used first. A word for each client: they are copied when they next change. */
+  capture(): readonly CapturedClient[] {
     this.#generation += 1;
-    return this.#byLastUse.clone();
+    return [...this.#clients.values()];
   }
 
   /** Takes a client from a snapshot, in order of last use. False: it is out of place. */
@@ -137,38 +141,41 @@ export class Registrations {
     return { clientId, completedThrough, lastUsedIndex, answers: new Map(), generation: this.#generation };
   }
 
+  /** Puts a client behind all others, be it new or not. */
   #insert(client: Client): void {
+    this.#clients.delete(client.clientId);
     this.#clients.set(client.clientId, client);
-    assert(this.#byLastUse.set(client.lastUsedIndex, client), 'a command uses one client');
+    this.#newest = client;
     this.#clientSum.add(client.clientId);
   }
 
   #removeOldest(): void {
-    const index = this.#byLastUse.minKey();
-    const client = index === undefined ? undefined : this.#byLastUse.get(index);
-    assert(client !== undefined, 'both maps have the same clients');
+    const [client] = this.#clients.values();
+    assert(client !== undefined && client !== this.#newest, 'the newest one stays');
     this.#clientSum.remove(client.clientId);
-    this.#byLastUse.delete(client.lastUsedIndex);
     this.#clients.delete(client.clientId);
     for (const answer of client.answers.values()) this.#answerSum.remove(answer);
   }
 
   #keep(client: Client, row: AnswerRow): void {
-    client.answers.set(row.sequence, row);
-    this.#answerSum.add(row);
+    const answer = { row, hash: null, isGone: false };
+    client.answers.set(row.sequence, answer);
+    this.#answerSum.add(answer);
   }
 
   /** Moves the client to the newest place and forgets the answers that it has. */
   #use(known: Client, index: number, completedThrough: number): Client {
+    assert(index > (this.#newest?.lastUsedIndex ?? 0), 'a command uses one client');
     this.#clientSum.remove(known.clientId);
-    this.#byLastUse.delete(known.lastUsedIndex);
     const frozen = known.generation !== this.#generation;
     const client = frozen
       ? { ...known, answers: new Map(known.answers), generation: this.#generation }
       : known;
     client.lastUsedIndex = index;
     if (completedThrough > client.completedThrough) this.#complete(client, completedThrough);
-    this.#insert(client);
+    // Where one client writes on and on it stands there already.
+    if (client === this.#newest) this.#clientSum.add(client.clientId);
+    else this.#insert(client);
     return client;
   }
 

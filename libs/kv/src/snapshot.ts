@@ -29,7 +29,8 @@ const ROW_BYTES_MAX = VALUE_BYTES_MAX + 64 * 1024;
 export interface SnapshotSource {
   readonly counters: CountersRow;
   readonly namespaces: OrderedMap<string, CapturedNamespace>;
-  readonly clients: OrderedMap<number, CapturedClient>;
+  /** Least recently used first. */
+  readonly clients: readonly CapturedClient[];
   readonly idempotency: OrderedMap<number, IdempotencyRow>;
   /** 32 hex digits. */
   readonly stateHash: string;
@@ -81,9 +82,10 @@ function* snapshotRows(source: SnapshotSource): Generator<Row | StoredEntry, voi
     yield namespaceRow(namespace);
     yield* namespace.entries.values();
   }
-  for (const client of source.clients.values()) {
+  for (const client of source.clients) {
     yield clientRow(client);
-    yield* [...client.answers.values()].sort((left, right) => left.sequence - right.sequence);
+    const answers = [...client.answers.values()].map(({ row }) => row);
+    yield* answers.sort((left, right) => left.sequence - right.sequence);
   }
   yield* source.idempotency.values();
 }

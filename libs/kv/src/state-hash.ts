@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto';
 
-const WORDS = 4;
+/** 32 bits each. */
+export const HASH_WORDS = 4;
 const BYTES_PER_WORD = 4;
 const HEX_DIGITS_PER_WORD = 8;
 const TWO_TO_32 = 0x1_0000_0000;
@@ -12,8 +13,8 @@ export type RowHash = Uint32Array;
 export function rowHash(row: Uint8Array): RowHash {
   // `binary` is one character a byte. A Buffer, or digits to be parsed into a bigint, would cost more than the hash.
   const digest = hash('sha256', row, 'binary');
-  const words = new Uint32Array(WORDS);
-  for (let index = 0; index < WORDS; index += 1) {
+  const words = new Uint32Array(HASH_WORDS);
+  for (let index = 0; index < HASH_WORDS; index += 1) {
     const at = index * BYTES_PER_WORD;
     words[index] =
       (digest.charCodeAt(at) << 24) |
@@ -31,7 +32,7 @@ export function rowHash(row: Uint8Array): RowHash {
 export class RowSum {
   readonly #words: Uint32Array;
 
-  constructor(words: RowHash = new Uint32Array(WORDS)) {
+  constructor(words: RowHash = new Uint32Array(HASH_WORDS)) {
     this.#words = words.slice();
   }
 
@@ -42,7 +43,7 @@ export class RowSum {
 
   add(rowHashOrSum: RowHash): void {
     let carry = 0;
-    for (let index = WORDS - 1; index >= 0; index -= 1) {
+    for (let index = HASH_WORDS - 1; index >= 0; index -= 1) {
       const total = (this.#words[index] ?? 0) + (rowHashOrSum[index] ?? 0) + carry;
       // A word of the array keeps the value modulo 2^32.
       this.#words[index] = total;
@@ -52,7 +53,7 @@ export class RowSum {
 
   subtract(rowHashOrSum: RowHash): void {
     let borrow = 0;
-    for (let index = WORDS - 1; index >= 0; index -= 1) {
+    for (let index = HASH_WORDS - 1; index >= 0; index -= 1) {
       const total = (this.#words[index] ?? 0) - (rowHashOrSum[index] ?? 0) - borrow;
       this.#words[index] = total;
       borrow = total < 0 ? 1 : 0;
@@ -66,7 +67,7 @@ export class RowSum {
 }
 
 /** So many rows are hashed at once at most. Members ask for the hash each thousand commands; a machine that restores is not asked before its end. */
-const UNHASHED_MAX = 2048;
+export const UNHASHED_MAX = 2048;
 
 /**
  * A sum of rows that change far more often than anybody asks for it: their hashes are taken when it is asked for. A row that came and went,
@@ -101,5 +102,52 @@ export class LazyRowSum<Item> {
   #hash(): void {
     for (const item of this.#unhashed) this.#sum.add(this.#hashOf(item));
     this.#unhashed.clear();
+  }
+}
+
+/** A row that never changes, as it stands in a sum. */
+export interface SummedRow {
+  /** Null until it was taken. */
+  hash: RowHash | null;
+  isGone: boolean;
+}
+
+/**
+ * As a LazyRowSum, for rows that come and go and never change: each is an object of its own, which knows its hash. So nothing is searched for, and
+ * no hash is taken twice.
+ */
+export class LazySum<Row extends SummedRow> {
+  readonly #hashOf: (row: Row) => RowHash;
+  readonly #sum = new RowSum();
+  /** Some of them gone since. */
+  #unhashed: Row[] = [];
+
+  constructor(hashOf: (row: Row) => RowHash) {
+    this.#hashOf = hashOf;
+  }
+
+  /** Not a copy. */
+  get value(): RowHash {
+    this.#hash();
+    return this.#sum.value;
+  }
+
+  add(row: Row): void {
+    this.#unhashed.push(row);
+    if (this.#unhashed.length >= UNHASHED_MAX) this.#hash();
+  }
+
+  remove(row: Row): void {
+    row.isGone = true;
+    if (row.hash !== null) this.#sum.subtract(row.hash);
+  }
+
+  #hash(): void {
+    for (const row of this.#unhashed) {
+      if (row.isGone) continue;
+      row.hash = this.#hashOf(row);
+      this.#sum.add(row.hash);
+    }
+    this.#unhashed = [];
   }
 }

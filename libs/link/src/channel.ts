@@ -1,27 +1,24 @@
+import { ByteWriter } from '@quorate/kv';
 import type { Socket } from 'node:net';
 import type { Frame } from './frames.js';
 import {
   FRAME,
   FRAME_BYTES_MAX,
-  FRAME_HEADER_BYTES,
   FrameReader,
   HANDSHAKE_FRAME_BYTES_MAX,
-  frameBytes,
-  writeFrameHeader,
+  beginFrame,
+  endFrame,
 } from './frames.js';
 import type { LinkTiming } from './timing.js';
 
 /** Bytes that may wait for a slow reader. */
 export const UNSENT_BYTES_MAX = 16 * 1024 * 1024;
-/** Frames of one turn up to this size are copied together: one write is cheaper than a vector of small ones. */
-const COPY_BYTES_MAX = 256 * 1024;
+/** So much is written without waiting for the end of the turn: more would only make the buffer outgrow what is kept of it. */
+const FLUSH_BYTES = 32 * 1024;
 const EMPTY = new Uint8Array(0);
 
-interface QueuedFrame {
-  readonly type: number;
-  readonly id: number;
-  readonly payload: Uint8Array;
-}
+/** What became of a frame. Unless it was queued, nothing of it goes out. `noRoom`: too much waits for the peer. */
+export type SendResult = 'queued' | 'closed' | 'tooLarge' | 'noRoom';
 
 export interface ChannelOptions {
   readonly timing: LinkTiming;
@@ -41,8 +38,8 @@ export class Channel {
   readonly #options: ChannelOptions;
   readonly #reader = new FrameReader(HANDSHAKE_FRAME_BYTES_MAX);
   readonly #timer: NodeJS.Timeout;
-  #queue: QueuedFrame[] = [];
-  #queuedBytes = 0;
+  /** The frames of this turn, one behind the other. */
+  readonly #queued = new ByteWriter();
   #flushScheduled = false;
   #closed = false;
   #authenticated = false;
@@ -66,7 +63,12 @@ export class Channel {
 
   /** Bytes handed in that the peer's side has not taken yet. */
   get unsentBytes(): number {
-    return this.#queuedBytes + this.#socket.writableLength;
+    return this.#queued.length + this.#socket.writableLength;
+  }
+
+  /** When bytes came last, on the clock of `performance.now`. */
+  get receivedAtMs(): number {
+    return this.#receivedAtMs;
   }
 
   /** From now on frames may be large. */
@@ -75,22 +77,57 @@ export class Channel {
     this.#reader.bytesMax = FRAME_BYTES_MAX;
   }
 
-  /** True when a frame with this payload may be queued: it fits into a frame and into the bound of unsent bytes. */
-  hasRoom(payloadBytes: number): boolean {
-    const unsentBytesMax = this.#options.unsentBytesMax ?? UNSENT_BYTES_MAX;
-    return fitsFrame(payloadBytes) && this.unsentBytes + frameBytes(payloadBytes) <= unsentBytesMax;
+  /** Queues a frame with this payload for the write of this turn. */
+  send(type: number, id: number, payload: Uint8Array): SendResult {
+    return this.encode(type, id, payload, writePayload);
   }
 
-  /** Queues a frame for the write of this turn. False: closed or no room, and nothing was queued. */
-  send(type: number, id: number, payload: Uint8Array): boolean {
-    if (this.#closed || !this.hasRoom(payload.length)) return false;
-    this.#queue.push({ type, id, payload });
-    this.#queuedBytes += frameBytes(payload.length);
-    if (!this.#flushScheduled) {
-      this.#flushScheduled = true;
-      setImmediate(() => this.#flush());
+  /**
+   * Queues a frame whose payload `write` appends, with no copy of its own. What `write` throws comes out of here, and nothing was
+   * queued.
+   */
+  encode<Item>(
+    type: number,
+    id: number,
+    item: Item,
+    write: (writer: ByteWriter, item: Item) => void,
+  ): SendResult {
+    if (this.#closed) return 'closed';
+    const start = beginFrame(this.#queued, type, id);
+    try {
+      write(this.#queued, item);
+    } catch (error) {
+      this.#takeBack(start);
+      throw error;
     }
-    return true;
+    const refusal = this.#refusalOf(this.#queued.length - start);
+    if (refusal !== null) {
+      this.#takeBack(start);
+      return refusal;
+    }
+    endFrame(this.#queued, start);
+    if (this.#queued.length >= FLUSH_BYTES) this.#flush();
+    else if (!this.#flushScheduled) {
+      this.#flushScheduled = true;
+      setImmediate(() => {
+        this.#flushScheduled = false;
+        this.#flush();
+      });
+    }
+    return 'queued';
+  }
+
+  /** Why the newest frame, of so many bytes and already counted as unsent, may not stay. */
+  #refusalOf(frameBytes: number): 'tooLarge' | 'noRoom' | null {
+    if (frameBytes > FRAME_BYTES_MAX) return 'tooLarge';
+    const unsentBytesMax = this.#options.unsentBytesMax ?? UNSENT_BYTES_MAX;
+    return this.unsentBytes > unsentBytesMax ? 'noRoom' : null;
+  }
+
+  #takeBack(start: number): void {
+    // Cleared, it also lets go of what a frame that was too large has made it grow to: no flush may come.
+    if (start === 0) this.#queued.clear();
+    else this.#queued.truncate(start);
   }
 
   /** Sends one last frame and what is queued, then closes in order. */
@@ -120,8 +157,7 @@ export class Channel {
   #shut(reason: string): void {
     this.#closed = true;
     clearInterval(this.#timer);
-    this.#queue = [];
-    this.#queuedBytes = 0;
+    this.#queued.clear();
     this.#options.onClose(reason);
   }
 
@@ -139,7 +175,7 @@ export class Channel {
   #take(frame: Frame): boolean {
     if (this.#authenticated && frame.type === FRAME.ping) {
       // A peer that only pings and never reads must not fill our memory with pongs.
-      if (!this.send(FRAME.pong, 0, EMPTY)) this.close('the peer does not read');
+      if (this.send(FRAME.pong, 0, EMPTY) !== 'queued') this.close('the peer does not read');
     } else if (!this.#authenticated || frame.type !== FRAME.pong) {
       this.#options.onFrame(frame);
     }
@@ -147,24 +183,10 @@ export class Channel {
   }
 
   #flush(): void {
-    this.#flushScheduled = false;
-    if (this.#closed || this.#queue.length === 0) return;
-    const frames = this.#queue;
-    const bytes = this.#queuedBytes;
-    this.#queue = [];
-    this.#queuedBytes = 0;
-    if (bytes <= COPY_BYTES_MAX) {
-      this.#socket.write(joinFrames(frames, bytes));
-      return;
-    }
-    this.#socket.cork();
-    for (const frame of frames) {
-      const header = Buffer.allocUnsafe(FRAME_HEADER_BYTES);
-      writeFrameHeader(header, 0, frame.type, frame.id, frame.payload.length);
-      this.#socket.write(header);
-      if (frame.payload.length > 0) this.#socket.write(frame.payload);
-    }
-    this.#socket.uncork();
+    if (this.#closed || this.#queued.length === 0) return;
+    // A copy of just the size: the socket may keep it for long, and the writer goes on with its buffer.
+    this.#socket.write(Buffer.from(this.#queued.view()));
+    this.#queued.clear();
   }
 
   #checkSilence(): void {
@@ -182,18 +204,6 @@ export class Channel {
   }
 }
 
-/** True when a payload of this size fits into a frame. */
-export function fitsFrame(payloadBytes: number): boolean {
-  return frameBytes(payloadBytes) <= FRAME_BYTES_MAX;
-}
-
-function joinFrames(frames: readonly QueuedFrame[], bytes: number): Buffer {
-  const joined = Buffer.allocUnsafe(bytes);
-  let offset = 0;
-  for (const { type, id, payload } of frames) {
-    writeFrameHeader(joined, offset, type, id, payload.length);
-    joined.set(payload, offset + FRAME_HEADER_BYTES);
-    offset += frameBytes(payload.length);
-  }
-  return joined;
+function writePayload(writer: ByteWriter, payload: Uint8Array): void {
+  writer.raw(payload);
 }

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import type { LinkRole, StoreFailure, StoreRequest, StoreResponse } from '@quorate/api';
 import { failure } from '@quorate/api';
-import { ByteWriter, DecodeError, EncodeError } from '@quorate/kv';
+import { type ByteWriter, DecodeError, EncodeError } from '@quorate/kv';
 import type { Message } from '@quorate/raft';
 import { type Socket, connect } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { AddressBook } from './addresses.js';
-import { Channel, fitsFrame } from './channel.js';
+import { Channel, type SendResult } from './channel.js';
 import { isLoopbackHost } from './cluster.js';
 import { FRAME, type Frame } from './frames.js';
 import {
@@ -25,7 +25,7 @@ import {
   refusalOfChallenge,
   refused,
 } from './handshake.js';
-import { encodeMessage } from './raft-codec.js';
+import { writeMessage } from './raft-codec.js';
 import { decodeStoreResponse, encodeStoreRequest } from './store-codec.js';
 import { DEFAULT_TIMING, type LinkTiming } from './timing.js';
 import { clientTlsOptions } from './tls.js';
@@ -73,6 +73,11 @@ const GONE_REDIAL_MS = 10;
 interface PendingRequest {
   readonly callback: (response: StoreResponse | LostResponse) => void;
   readonly forgetAtMs: number;
+}
+
+interface TimedRequest {
+  readonly deadlineMs: number;
+  readonly request: StoreRequest;
 }
 
 /** The dialling end of a link to one member. It dials, and dials again, until it is closed. */
@@ -152,17 +157,31 @@ export class LinkConnection {
     }
     if (this.#pending.size >= REQUESTS_IN_FLIGHT_MAX) return later(callback, this.#overloaded());
     const boundedMs = Math.min(DEADLINE_MS_MAX, Math.max(0, Math.ceil(deadlineMs)));
-    const payload = encodeRequest(request, boundedMs);
-    if (!(payload instanceof Uint8Array)) return later(callback, payload);
     const id = this.#nextRequestId();
-    if (!channel.send(FRAME.request, id, payload)) return later(callback, this.#overloaded());
+    const refusal = this.#send(channel, id, { deadlineMs: boundedMs, request });
+    if (refusal !== null) return later(callback, refusal);
     this.#pending.set(id, { callback, forgetAtMs: performance.now() + boundedMs });
+  }
+
+  /** Null: it is on its way. */
+  #send(channel: Channel, id: number, request: TimedRequest): StoreFailure | null {
+    let result: SendResult;
+    try {
+      result = channel.encode(FRAME.request, id, request, writeRequest);
+    } catch (error) {
+      if (error instanceof EncodeError)
+        return failure('INVALID_REQUEST', `The request has ${error.message}.`);
+      throw error;
+    }
+    if (result === 'queued') return null;
+    return result === 'tooLarge'
+      ? failure('INVALID_REQUEST', 'The request does not fit into one frame.')
+      : this.#overloaded();
   }
 
   /** Sends a Raft message or drops it (Raft repeats what matters). False: dropped. */
   sendRaft(message: Message): boolean {
-    const sent =
-      this.open && this.#channel !== null && this.#channel.send(FRAME.raft, 0, encodeMessage(message));
+    const sent = this.open && this.#channel?.encode(FRAME.raft, 0, message, writeMessage) === 'queued';
     if (!sent) this.#raftDropped += 1;
     return sent;
   }
@@ -400,19 +419,9 @@ export class LinkConnection {
   }
 }
 
-function encodeRequest(request: StoreRequest, deadlineMs: number): Uint8Array | StoreFailure {
-  const writer = new ByteWriter();
+function writeRequest(writer: ByteWriter, { deadlineMs, request }: TimedRequest): void {
   writer.u32(deadlineMs);
-  try {
-    encodeStoreRequest(writer, request);
-  } catch (error) {
-    if (error instanceof EncodeError) return failure('INVALID_REQUEST', `The request has ${error.message}.`);
-    throw error;
-  }
-  const payload = writer.finish();
-  return fitsFrame(payload.length)
-    ? payload
-    : failure('INVALID_REQUEST', 'The request does not fit into one frame.');
+  encodeStoreRequest(writer, request);
 }
 
 /** An answer that cannot be read says nothing about the outcome; the link itself is still in step. */

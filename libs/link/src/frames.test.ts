@@ -1,14 +1,27 @@
+import { ByteWriter } from '@quorate/kv';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { isLoopbackHost } from './cluster.js';
-import { FRAME_HEADER_BYTES, FrameError, FrameReader, writeFrameHeader } from './frames.js';
+import { FRAME_HEADER_BYTES, FrameError, FrameReader, beginFrame, endFrame } from './frames.js';
 
 function frame(type: number, id: number, payload: Uint8Array): Buffer {
-  const bytes = Buffer.alloc(FRAME_HEADER_BYTES + payload.length);
-  writeFrameHeader(bytes, 0, type, id, payload.length);
-  bytes.set(payload, FRAME_HEADER_BYTES);
-  return bytes;
+  const writer = new ByteWriter();
+  const start = beginFrame(writer, type, id);
+  writer.raw(payload);
+  endFrame(writer, start);
+  return Buffer.from(writer.finish());
 }
+
+describe('frame writer', () => {
+  it('writes length, type and id, little-endian, behind what is there', () => {
+    const writer = new ByteWriter();
+    writer.u8(0xaa);
+    const start = beginFrame(writer, 6, 0x0403_0201);
+    writer.raw(new Uint8Array([0xbb, 0xcc]));
+    endFrame(writer, start);
+    expect([...writer.finish()]).toEqual([0xaa, 7, 0, 0, 0, 6, 1, 2, 3, 4, 0xbb, 0xcc]);
+  });
+});
 
 describe('frame reader', () => {
   it('gives the same frames however the stream is cut', () => {
@@ -44,8 +57,7 @@ describe('frame reader', () => {
 
   it('refuses a length above the limit from the length alone', () => {
     const reader = new FrameReader(1_000);
-    const header = Buffer.alloc(FRAME_HEADER_BYTES);
-    writeFrameHeader(header, 0, 1, 0, 996);
+    const header = frame(1, 0, new Uint8Array(996)).subarray(0, FRAME_HEADER_BYTES);
     expect(() => reader.push(header, () => true)).toThrow(FrameError);
     expect(() => new FrameReader(1_000).push(Buffer.from([1, 0, 0, 0, 1, 0, 0, 0, 0]), () => true)).toThrow(
       FrameError,

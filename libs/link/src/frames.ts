@@ -1,3 +1,5 @@
+import type { ByteWriter } from '@quorate/kv';
+
 /** The largest frame, counted from after its length field. One Raft message is at most 1 MiB, so there is room. */
 export const FRAME_BYTES_MAX = 2 * 1024 * 1024;
 /** Before the peer has proved its key nothing larger is read. */
@@ -35,32 +37,30 @@ export class FrameError extends Error {
   override readonly name = 'FrameError';
 }
 
-/** Bytes of a whole frame with this payload. */
-export function frameBytes(payloadBytes: number): number {
-  return FRAME_HEADER_BYTES + payloadBytes;
+/** Appends the header of a frame; its payload is appended next. Returns where the frame begins. */
+export function beginFrame(writer: ByteWriter, type: number, id: number): number {
+  const start = writer.length;
+  // The length is not known yet.
+  writer.u32(0);
+  writer.u8(type);
+  writer.u32(id);
+  return start;
 }
 
-/** Writes the header of a frame at `offset`. */
-export function writeFrameHeader(
-  target: Buffer,
-  offset: number,
-  type: number,
-  id: number,
-  payloadBytes: number,
-): void {
-  target.writeUInt32LE(AFTER_LENGTH_BYTES_MIN + payloadBytes, offset);
-  target.writeUInt8(type, offset + LENGTH_BYTES);
-  target.writeUInt32LE(id, offset + LENGTH_BYTES + 1);
+/** Ends the frame that begins at `start`: all that was written since is its payload. */
+export function endFrame(writer: ByteWriter, start: number): void {
+  writer.patchU32(start, writer.length - start - LENGTH_BYTES);
 }
 
 /**
- * Cuts a byte stream into frames. A length is compared with the limit before anything is kept for it, and parts
- * are joined once a frame is whole, so a large frame in small parts costs one copy.
+ * Cuts a byte stream into frames. A length is compared with the limit before anything is kept for it. A frame that came in
+ * several chunks is joined once it is whole, and by itself: nothing is copied of the frames that came in one.
  */
 export class FrameReader {
+  /** The beginning of a frame that is not whole yet. */
   #parts: Buffer[] = [];
   #partsBytes = 0;
-  /** Bytes that must be there before looking again. */
+  /** Bytes of that frame that must be there before looking again. */
   #neededBytes = FRAME_HEADER_BYTES;
   #bytesMax: number;
 
@@ -75,34 +75,47 @@ export class FrameReader {
 
   /** Takes received bytes and hands each whole frame to `take`, which returns false to stop. Throws FrameError. */
   push(chunk: Buffer, take: (frame: Frame) => boolean): void {
-    this.#parts.push(chunk);
-    this.#partsBytes += chunk.length;
-    if (this.#partsBytes < this.#neededBytes) return;
-    let bytes = this.#parts.length === 1 ? chunk : Buffer.concat(this.#parts, this.#partsBytes);
+    let rest = chunk;
+    while (this.#partsBytes > 0 && rest.length > 0) {
+      const part = rest.subarray(0, this.#neededBytes - this.#partsBytes);
+      rest = rest.subarray(part.length);
+      this.#parts.push(part);
+      this.#partsBytes += part.length;
+      if (this.#partsBytes < this.#neededBytes) return;
+      const joined = Buffer.concat(this.#parts, this.#partsBytes);
+      if (!this.#cut(joined, take)) return;
+    }
+    if (rest.length > 0) this.#cut(rest, take);
+  }
+
+  /** Hands on the whole frames in these bytes and keeps what is left. False: `take` said to stop. */
+  #cut(bytes: Buffer, take: (frame: Frame) => boolean): boolean {
     this.#parts = [];
     this.#partsBytes = 0;
-    for (;;) {
-      this.#neededBytes = FRAME_HEADER_BYTES;
-      if (bytes.length < LENGTH_BYTES) break;
-      const length = bytes.readUInt32LE(0);
+    this.#neededBytes = FRAME_HEADER_BYTES;
+    let start = 0;
+    while (bytes.length - start >= LENGTH_BYTES) {
+      const length = bytes.readUInt32LE(start);
       if (length < AFTER_LENGTH_BYTES_MIN) throw new FrameError(`a frame of ${length} bytes has no header`);
       if (length > this.#bytesMax)
         throw new FrameError(`a frame of ${length} bytes is above ${this.#bytesMax}`);
-      const whole = LENGTH_BYTES + length;
-      if (bytes.length < whole) {
-        this.#neededBytes = whole;
+      const end = start + LENGTH_BYTES + length;
+      if (end > bytes.length) {
+        this.#neededBytes = end - start;
         break;
       }
       const frame = {
-        type: bytes.readUInt8(LENGTH_BYTES),
-        id: bytes.readUInt32LE(LENGTH_BYTES + 1),
-        payload: bytes.subarray(FRAME_HEADER_BYTES, whole),
+        type: bytes.readUInt8(start + LENGTH_BYTES),
+        id: bytes.readUInt32LE(start + LENGTH_BYTES + 1),
+        payload: bytes.subarray(start + FRAME_HEADER_BYTES, end),
       };
-      bytes = bytes.subarray(whole);
-      if (!take(frame)) return;
+      start = end;
+      if (!take(frame)) return false;
     }
-    if (bytes.length === 0) return;
-    this.#parts = [bytes];
-    this.#partsBytes = bytes.length;
+    if (start < bytes.length) {
+      this.#parts.push(bytes.subarray(start));
+      this.#partsBytes = bytes.length - start;
+    }
+    return true;
   }
 }

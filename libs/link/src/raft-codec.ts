@@ -42,6 +42,12 @@ const NUMBER_OF_TYPE: Record<Message['type'], number> = {
 /** The wire form of a Raft message: the payload of one frame. */
 export function encodeMessage(message: Message): Uint8Array {
   const writer = new ByteWriter();
+  writeMessage(writer, message);
+  return writer.finish();
+}
+
+/** Appends the wire form of a Raft message. */
+export function writeMessage(writer: ByteWriter, message: Message): void {
   writer.u8(NUMBER_OF_TYPE[message.type]);
   writer.u16(message.from);
   writer.u16(message.to);
@@ -119,7 +125,6 @@ export function encodeMessage(message: Message): Uint8Array {
       writeStateHash(writer, message.stateHash);
       break;
   }
-  return writer.finish();
 }
 
 /** Total: a message or a DecodeError. */

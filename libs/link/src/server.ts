@@ -1,10 +1,10 @@
 import type { LinkRole, StoreRequest, StoreResponse } from '@quorate/api';
 import { failure } from '@quorate/api';
-import { ByteReader, ByteWriter, DecodeError } from '@quorate/kv';
+import { ByteReader, DecodeError } from '@quorate/kv';
 import type { Message } from '@quorate/raft';
 import { type AddressInfo, type Server, type Socket, createServer } from 'node:net';
 import { type Server as TlsServer, type TLSSocket, createServer as createTlsServer } from 'node:tls';
-import { Channel, fitsFrame } from './channel.js';
+import { Channel } from './channel.js';
 import { isLoopbackHost } from './cluster.js';
 import { FRAME, type Frame } from './frames.js';
 import {
@@ -384,7 +384,7 @@ class AcceptedConnection {
       this.#answer(id, failure('OVERLOADED', 'This connection has too many requests under way.'));
       return;
     }
-    this.#inFlight.set(id, performance.now() + deadlineMs + FORGET_AFTER_MS);
+    this.#inFlight.set(id, this.#channel.receivedAtMs + deadlineMs + FORGET_AFTER_MS);
     if (request.type === 'feedSubscribe') {
       this.#subscribe(id);
       return;
@@ -404,7 +404,7 @@ class AcceptedConnection {
       get open() {
         return !channel.closed;
       },
-      push: (bytes) => channel.send(FRAME.push, 0, bytes),
+      push: (bytes) => channel.send(FRAME.push, 0, bytes) === 'queued',
     });
   }
 
@@ -415,16 +415,13 @@ class AcceptedConnection {
   }
 
   #answer(id: number, response: StoreResponse): void {
-    const writer = new ByteWriter();
-    encodeStoreResponse(writer, response);
-    let payload = writer.finish();
-    if (!fitsFrame(payload.length)) {
-      const failed = new ByteWriter();
-      encodeStoreResponse(failed, failure('INTERNAL', TOO_LARGE));
-      payload = failed.finish();
+    let result = this.#channel.encode(FRAME.response, id, response, encodeStoreResponse);
+    if (result === 'tooLarge') {
+      const instead = failure('INTERNAL', TOO_LARGE);
+      result = this.#channel.encode(FRAME.response, id, instead, encodeStoreResponse);
     }
     // An answer cannot be dropped without lying to the caller's book-keeping, so the connection goes instead.
-    if (!this.#channel.send(FRAME.response, id, payload)) this.#channel.close('the peer does not read');
+    if (result !== 'queued') this.#channel.close('the peer does not read');
   }
 
   #forgetOverdue(): void {

@@ -1,6 +1,7 @@
 export { ElapsedTicks, TICK_MS } from './elapsed-ticks.js';
 export { Replica, WAITING_MAX } from './replica.js';
 export type {
+  MemberCondition,
   ReplicaConfig,
   ReplicaEnvironment,
   ReplicaLoad,

@@ -86,9 +86,12 @@ export interface ReplicaEnvironment {
   fatal(error: Error): void;
 }
 
+/** A member's status but for the state hash, which costs the more the longer nobody asked for it. */
+export type MemberCondition = Omit<MemberStatus, 'stateHash'>;
+
 /** Roles and terms as they change, for logs, metrics and the feed publisher. */
 export interface ReplicaObserver {
-  roleChanged?(status: MemberStatus): void;
+  roleChanged?(condition: MemberCondition): void;
   /** Called after entries were applied. */
   applied?(appliedIndex: number): void;
   /** The state is another one now, taken from a snapshot of the leader. */
@@ -286,10 +289,9 @@ export class Replica {
     const refusal = this.#refusal() ?? this.#notLeading();
     if (refusal !== null) return callback(refusal);
     if (this.#proposals.size >= this.#waitingMax) return callback(overloaded());
-    const payload = encodeCommand({
-      ...command,
-      timeMs: Math.max(0, Math.floor(this.#environment.wallClockMs())),
-    });
+    const { registration, idempotency, body } = command;
+    const timeMs = Math.max(0, Math.floor(this.#environment.wallClockMs()));
+    const payload = encodeCommand({ timeMs, registration, idempotency, body });
     const result = this.raft.propose(payload);
     if (result.type === 'notLeader') return callback(this.#notLeader());
     if (result.type === 'overloaded') return callback(overloaded());
@@ -444,7 +446,8 @@ export class Replica {
     };
   }
 
-  status(): MemberStatus {
+  /** All that can be said without looking at the state as a whole. */
+  condition(): MemberCondition {
     const { raft, machine, config } = this;
     return {
       id: config.self,
@@ -458,7 +461,6 @@ export class Replica {
       appliedIndex: machine.appliedIndex,
       lastIndex: raft.lastIndex,
       revision: machine.head,
-      stateHash: machine.stateHash(),
       entries: machine.entryCount,
       firstIndex: raft.firstIndex,
       snapshotIndex: raft.snapshotPoint?.index ?? 0,
@@ -468,6 +470,11 @@ export class Replica {
       recovering: raft.recovery !== 0,
       peers: this.#environment.peers(),
     };
+  }
+
+  /** With the state hash: whatever changed since it was last asked for is hashed now. */
+  status(): MemberStatus {
+    return { ...this.condition(), stateHash: this.machine.stateHash() };
   }
 
   /** Ends this replica: what waits is answered honestly, nothing is sent or written any more. */
@@ -674,7 +681,7 @@ export class Replica {
     this.#observedLeader = leader;
     // Also when it won, took proposals and lost within one turn: then it was never seen to lead.
     if (changed) this.#failProposals();
-    if (changed) this.#observer.roleChanged?.(this.status());
+    if (changed) this.#observer.roleChanged?.(this.condition());
   }
 
   /** Leadership is lost: the entries may still be committed by the next leader. The client asks again under the same sequence. */

@@ -45,8 +45,9 @@ function aligned(bytes: number): number {
 
 /** Bytes that an entry takes in the log. */
 export function entryRecordBytes(entry: LogEntry): number {
-  assert(entry.payload.length <= ENTRY_PAYLOAD_BYTES_MAX, `entry too large: ${entry.payload.length} bytes`);
-  return aligned(RECORD_HEADER_BYTES + ENTRY_PREFIX_BYTES + entry.payload.length);
+  const { length } = entry.payload;
+  if (length > ENTRY_PAYLOAD_BYTES_MAX) assert.fail(`entry too large: ${length} bytes`);
+  return aligned(RECORD_HEADER_BYTES + ENTRY_PREFIX_BYTES + length);
 }
 export const HARD_STATE_RECORD_BYTES = aligned(RECORD_HEADER_BYTES + HARD_STATE_BYTES);
 export const SYNC_MARK_RECORD_BYTES = RECORD_HEADER_BYTES;
@@ -201,7 +202,7 @@ function decodeBody(body: Buffer, type: number): WalRecord | null {
 }
 
 export function writeUint53(bytes: Buffer, value: number, offset: number): void {
-  assert(Number.isSafeInteger(value) && value >= 0, `not an unsigned safe integer: ${value}`);
+  if (!(Number.isSafeInteger(value) && value >= 0)) assert.fail(`not an unsigned safe integer: ${value}`);
   bytes.writeUInt32LE(value % 0x1_0000_0000, offset);
   bytes.writeUInt32LE(Math.floor(value / 0x1_0000_0000), offset + 4);
 }

@@ -362,8 +362,8 @@ export class Wal {
     assert(first.index > fixed, `entry ${first.index} is committed and may not be replaced`);
     let previousTerm = reset?.term ?? this.#termAt(first.index - 1);
     for (const [position, entry] of entries.entries()) {
-      assert(entry.index === first.index + position, `entry ${entry.index} leaves a gap`);
-      assert(entry.term >= previousTerm, `term of entry ${entry.index} goes back to ${entry.term}`);
+      if (entry.index !== first.index + position) assert.fail(`entry ${entry.index} leaves a gap`);
+      if (entry.term < previousTerm) assert.fail(`term of entry ${entry.index} goes back to ${entry.term}`);
       previousTerm = entry.term;
     }
   }

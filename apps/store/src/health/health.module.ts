@@ -30,7 +30,7 @@ export class HealthController {
 
   #member(up: boolean): HealthIndicatorResult<'member'> {
     const indicator = this.indicators.check('member');
-    const status = this.member.status();
+    const status = this.member.condition();
     if (status === null) return indicator.down({ quorum: false, leader: null });
     const { id, role, term, leader, quorum, appliedIndex, revision } = status;
     const facts = { id, role, term, leader, quorum, caughtUp: this.member.caughtUp, appliedIndex, revision };

@@ -32,7 +32,7 @@ export class Metrics {
   }
 
   #fromStatus(member: Member): void {
-    const status = member.status();
+    const status = member.condition();
     this.#set('quorate_store_up', 'The member takes part.', status === null ? 0 : 1);
     if (status === null) return;
     this.#set('quorate_raft_term', 'Raft term.', status.term);

@@ -1,4 +1,4 @@
-import type { MemberStatus } from '@quorate/api';
+import type { MemberCondition } from '@quorate/replica';
 import type { Log } from '../log.js';
 
 /** Tells in plain words what becomes of this member: one line for each change that an operator would want to know. */
@@ -10,7 +10,7 @@ export class MemberLog {
   constructor(private readonly log: Log) {}
 
   /** Role, term or leader may have changed. Attempts at an election that lead nowhere are told once, not each time. */
-  roleChanged({ role, term, leader, id }: MemberStatus): void {
+  roleChanged({ role, term, leader, id }: MemberCondition): void {
     const now = leader === null ? 'nobody' : `${leader} in term ${term}`;
     if (now === this.#following) return;
     const led = this.#following?.startsWith(`${id} `) ?? false;
@@ -23,14 +23,14 @@ export class MemberLog {
   }
 
   /** Called at each tick. */
-  recovering({ recovering, lastIndex }: MemberStatus): void {
+  recovering({ recovering, lastIndex }: MemberCondition): void {
     if (this.#recovering && !recovering)
       this.log.info('has everything that the others have, and takes part in full again', { lastIndex });
     this.#recovering = recovering;
   }
 
   /** Called at each tick. A quorum counts as won when a leader is known, as lost when the member refuses for want of one. */
-  quorum(status: MemberStatus): void {
+  quorum(status: MemberCondition): void {
     const { quorum, leader, term } = status;
     if (quorum === this.#quorum || (quorum && leader === null)) return;
     const hadOne = this.#quorum === true;

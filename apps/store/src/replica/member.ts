@@ -1,10 +1,10 @@
 import { memberAccess } from '@quorate/access';
-import type { LinkRole, MemberStatus, StoreRequest, StoreResponse } from '@quorate/api';
+import type { LinkRole, StoreRequest, StoreResponse } from '@quorate/api';
 import { authorize, failure } from '@quorate/api';
 import { connectFeed } from '@quorate/feed/nats';
 import type { FeedConnection, FeedConnectionCounters } from '@quorate/feed/nats';
 import { memberId } from '@quorate/raft';
-import { Replica, RequestHandler } from '@quorate/replica';
+import { type MemberCondition, Replica, RequestHandler } from '@quorate/replica';
 import type { WalStats } from '@quorate/wal';
 import type { OwnCluster } from '../configuration/cluster-file.js';
 import type { NatsConfiguration, StoreConfiguration } from '../configuration/configuration.js';
@@ -79,8 +79,8 @@ export class Member {
   }
 
   /** Null while it does not run. */
-  status(): MemberStatus | null {
-    return this.#running?.replica.status() ?? null;
+  condition(): MemberCondition | null {
+    return this.#running?.replica.condition() ?? null;
   }
 
   /** Null while it does not run. */
@@ -218,7 +218,7 @@ export class Member {
       },
       folder,
       {
-        roleChanged: (status) => this.#roleChanged(status),
+        roleChanged: (condition) => this.#roleChanged(condition),
         applied: () => this.#running?.feed.schedule(),
         installed: (index) => this.#installed(index),
         diverged: ({ index, revision }) => {
@@ -295,10 +295,10 @@ export class Member {
     if (running === null) return;
     running.replica.tick();
     running.feed.schedule();
-    const status = running.replica.status();
-    this.#caughtUp ||= running.replica.caughtUp && !status.recovering;
-    this.#memberLog.quorum(status);
-    this.#memberLog.recovering(status);
+    const condition = running.replica.condition();
+    this.#caughtUp ||= running.replica.caughtUp && !condition.recovering;
+    this.#memberLog.quorum(condition);
+    this.#memberLog.recovering(condition);
   }
 
   #installed(index: number): void {
@@ -306,9 +306,9 @@ export class Member {
     this.#running?.feed.schedule();
   }
 
-  #roleChanged(status: MemberStatus): void {
-    this.#memberLog.roleChanged(status);
-    const leads = status.role === 'leader';
+  #roleChanged(condition: MemberCondition): void {
+    this.#memberLog.roleChanged(condition);
+    const leads = condition.role === 'leader';
     if (leads === this.#leads) return;
     this.#leads = leads;
     this.#running?.feed.leading(leads);
