@@ -144,15 +144,21 @@ export function encodeOperation(writer: ByteWriter, operation: Operation): void 
 /** Reads one operation. It may still break the rules for names, keys and sizes. */
 export function decodeOperation(reader: ByteReader): Operation {
   const operation = readOperation(reader);
-  return operation.type === 'put' ? { ...operation, value: new Uint8Array(operation.value) } : operation;
+  if (operation.type !== 'put') return operation;
+  const { type, namespace, key, value, condition, ifNamespaceRevision } = operation;
+  return { type, namespace, key, value: new Uint8Array(value), condition, ifNamespaceRevision };
 }
 
 /** The same, but the value of a put is not copied. */
 function readOperation(reader: ByteReader): Operation {
   const type = reader.u8();
   switch (type) {
-    case OPERATION_PUT:
-      return { type: 'put', ...readTarget(reader), value: reader.view(VALUE_WIRE_BYTES_MAX) };
+    case OPERATION_PUT: {
+      // Field by field: this is done twice for every write, and a spread takes as long as all the rest.
+      const { namespace, key, condition, ifNamespaceRevision } = readTarget(reader);
+      const value = reader.view(VALUE_WIRE_BYTES_MAX);
+      return { type: 'put', namespace, key, value, condition, ifNamespaceRevision };
+    }
     case OPERATION_DELETE:
       return { type: 'delete', ...readTarget(reader) };
     case OPERATION_CREATE_NAMESPACE:
