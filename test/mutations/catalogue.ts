@@ -20,6 +20,7 @@ export type Finder =
   | 'directed scenarios'
   | 'core scenarios'
   | 'small scope'
+  | 'captures'
   | 'crash points'
   | 'setting aside'
   | 'disk faults'
@@ -820,6 +821,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'libs/kv/src/namespaces.ts',
     find: 'const entries = state.entries.clone();',
     replace: 'const entries = state.entries;',
+    finder: 'captures',
   },
   {
     id: 'M91',

@@ -30,6 +30,11 @@ async function search(finder: Finder, seedsMax: number, hint: string): Promise<O
       const { violation, states } = searchSmallScope([...BUILD_WORLDS.filter(isHinted), ...others]);
       return { violation: firstLine(violation), effort: states };
     }
+    case 'captures': {
+      const { searchCaptures } = await import('../../libs/kv/src/search-captures.testing.js');
+      const { violation, snapshots } = searchCaptures();
+      return { violation: firstLine(violation), effort: snapshots };
+    }
     case 'crash points': {
       const { searchCrashPoints } = await import('../../libs/wal/src/crash-points.testing.js');
       const { violation, outcomes } = searchCrashPoints();

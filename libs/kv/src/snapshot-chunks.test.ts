@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { ByteReader, DecodeError } from './bytes.js';
 import { createNamespace, deleteNamespace, joined, put, run, seededRandom } from './commands.testing.js';
 import { WIDE, wideStep } from './random-commands.testing.js';
+import { searchCaptures } from './search-captures.testing.js';
 import { StateMachine } from './state-machine.js';
 import { VALUE_BYTES_MAX } from './types.js';
 
@@ -28,6 +29,12 @@ function wideMachine(seed: number, steps: number): StateMachine {
 }
 
 describe('a snapshot', () => {
+  test('[K28] [K29] restores to the state of its beginning, whatever was applied while it was read', () => {
+    const { violation, snapshots } = searchCaptures();
+    expect(violation).toBeNull();
+    expect(snapshots).toBeGreaterThan(50);
+  });
+
   test.each([1, 2, 3, 4])(
     '[K29] [K33] is the state at its beginning, whatever is applied between chunks, seed %i',
     (seed) => {
