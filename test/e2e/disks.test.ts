@@ -29,8 +29,8 @@ class LoopDisk {
     run('mkfs.ext4', '-q', '-m', '0', this.#image);
   }
 
-  mount(): void {
-    run('mount', '-o', 'loop', this.#image, this.mountPoint);
+  mount(options = 'loop'): void {
+    run('mount', '-o', options, this.#image, this.mountPoint);
   }
   /** A thread of a process that was killed may still sync. */
   async unmount(): Promise<void> {
@@ -150,6 +150,23 @@ describe.runIf(canMount())('members on disks of their own', () => {
     await until('writes go on', () => writer.acknowledged.length > before + 50);
     disks.get(leader)?.makeRoom();
     cluster.startMember(leader);
+    const records = await writer.stop();
+    await cluster.converge();
+    expect(await liesOf(cluster, 'limits', records)).toEqual([]);
+  });
+
+  it('a disk that has become read-only ends the start of its member in one sentence, and writable again it comes back', async () => {
+    const writer = new Writer(cluster, 'limits', { prefix: 'readonly' }).start();
+    const member = ((await cluster.leader()) % 3) + 1;
+    const disk = disks.get(member);
+    await cluster.kill(member);
+    await disk?.unmount();
+    disk?.mount('loop,ro');
+    cluster.startMember(member);
+    await until('it says why', () => /EROFS: read-only file system/.test(cluster.output));
+    await disk?.unmount();
+    disk?.mount();
+    cluster.startMember(member);
     const records = await writer.stop();
     await cluster.converge();
     expect(await liesOf(cluster, 'limits', records)).toEqual([]);
