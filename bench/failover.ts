@@ -10,6 +10,7 @@ import { parseArgs } from 'node:util';
 import { QuorateClient } from '@quorate/client';
 import { connectStore } from '@quorate/client/link';
 import { DevCluster } from '../test/e2e/cluster.js';
+import { median } from './measure.js';
 import { NamespaceCluster } from './namespaces.js';
 
 const WRITERS = 64;
@@ -101,10 +102,10 @@ async function run(folder: string, token: string, victims: Victims, of: readonly
 
 function tell(fault: Fault): void {
   const of = trials.filter((one) => one.fault === fault);
-  const gaps = of.map(({ gapMs }) => gapMs).toSorted((one, other) => one - other);
+  const gaps = of.map(({ gapMs }) => gapMs);
   const sum = (count: (one: Trial) => number): number => of.reduce((total, one) => total + count(one), 0);
   process.stdout.write(
-    `${WORDS[fault].padEnd(24)} median ${gaps[gaps.length >> 1]?.toFixed(0)} ms, max ${gaps.at(-1)?.toFixed(0)} ms; ` +
+    `${WORDS[fault].padEnd(24)} median ${median(gaps).toFixed(0)} ms, max ${Math.max(...gaps).toFixed(0)} ms; ` +
       `${sum((one) => one.acknowledged)} acknowledged, ${sum((one) => one.refused)} surely not done, ${sum((one) => one.unknown)} unknown\n`,
   );
 }

@@ -1,4 +1,4 @@
-import { createServer } from 'node:net';
+import { isFree } from '../test/e2e/cluster.js';
 
 /** Below the range of development clusters, and below that from which the system numbers outgoing connections. */
 const [LOWEST, HIGHEST] = [10_000, 19_999];
@@ -13,12 +13,4 @@ export async function freePort(): Promise<number> {
     return port;
   }
   throw new Error('no free port');
-}
-
-export function isFree(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const server = createServer();
-    server.once('error', () => resolve(false));
-    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
-  });
 }

@@ -144,10 +144,16 @@ export class DevCluster {
 
   /** The pid of a process of this cluster, from the operating system: what runs with this member's data folder. */
   memberPid(id: number): number {
-    const wanted = `QUORATE_DATA_DIR=${join(this.folder, `member-${id}`)}`;
-    const pid = findProcess((environment) => environment.includes(wanted));
+    const pid = this.#findMember(id);
     if (pid === null) throw new Error(`member ${id} does not run`);
     return pid;
+  }
+  isRunning(id: number): boolean {
+    return this.#findMember(id) !== null;
+  }
+  #findMember(id: number): number | null {
+    const wanted = `QUORATE_DATA_DIR=${join(this.folder, `member-${id}`)}`;
+    return findProcess((environment) => environment.includes(wanted));
   }
   natsPid(): number {
     const pid = findProcess(
@@ -291,7 +297,8 @@ export async function freeBasePort(): Promise<number> {
   throw new Error('no free ports');
 }
 
-function isFree(port: number): Promise<boolean> {
+/** Whether nobody listens on this port of loopback. */
+export function isFree(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const server = createServer();
     server.once('error', () => resolve(false));

@@ -164,6 +164,7 @@ describe.runIf(canMount())('members on disks of their own', () => {
     disk?.mount('loop,ro');
     cluster.startMember(member);
     await until('it says why', () => /EROFS: read-only file system/.test(cluster.output));
+    await until('it ends', () => !cluster.isRunning(member));
     await disk?.unmount();
     disk?.mount();
     cluster.startMember(member);

@@ -6,10 +6,10 @@ import { orderedMap } from './ordered-map.js';
 import type { NamespaceRow } from './rows.js';
 import { hashOfRow } from './rows.js';
 import type { RowHash } from './state-hash.js';
-import { LazyRowSum, RowSum, UNHASHED_MAX } from './state-hash.js';
+import { LazyRowSum, RowSum, type SummedRow, UNHASHED_MAX } from './state-hash.js';
 import type { Entry, NamespaceRecord, Revision } from './types.js';
 
-interface NamespaceState {
+interface NamespaceState extends SummedRow {
   record: NamespaceRecord;
   newest: Revision;
   entries: Entries;
@@ -36,8 +36,8 @@ export class Namespaces {
   // Entries whose rows are to be hashed when the sum is asked for: most change again before. Names and numbers; what is gone since is passed over.
   #unhashedNames: string[] = [];
   #unhashedNumbers: number[] = [];
-  // By name. Each change of an entry changes its namespace's own row.
-  readonly #rowSum = new LazyRowSum<string>((name) => hashOfRow(namespaceRow(this.#state(name))));
+  // Each change of an entry changes its namespace's own row.
+  readonly #rowSum = new LazyRowSum<NamespaceState>((state) => hashOfRow(namespaceRow(state)));
   #entryCount = 0;
   #generation = 0;
 
@@ -133,8 +133,10 @@ export class Namespaces {
 
   #create(record: NamespaceRecord, newest: Revision): void {
     const generation = this.#generation;
-    this.#keep({ record, newest, entries: new Entries(), entrySum: new RowSum(), generation });
-    this.#rowSum.add(record.name);
+    const [entries, entrySum] = [new Entries(), new RowSum()];
+    const state = { record, newest, entries, entrySum, generation, hash: null, isGone: false };
+    this.#keep(state);
+    this.#rowSum.add(state);
   }
 
   #keep(state: NamespaceState): void {
@@ -148,8 +150,11 @@ export class Namespaces {
     if (state.generation === this.#generation) return state;
     const entries = state.entries.clone();
     const entrySum = new RowSum(state.entrySum.value);
-    const copy = { ...state, entries, entrySum, generation: this.#generation };
+    const generation = this.#generation;
+    const copy = { ...state, entries, entrySum, generation, hash: null, isGone: false };
     this.#keep(copy);
+    this.#rowSum.remove(state);
+    this.#rowSum.add(copy);
     return copy;
   }
 
@@ -179,10 +184,9 @@ export class Namespaces {
   }
 
   #setRow(state: NamespaceState, record: NamespaceRecord, newest: Revision): void {
-    this.#rowSum.remove(record.name);
     state.record = record;
     state.newest = newest;
-    this.#rowSum.add(record.name);
+    this.#rowSum.change(state);
   }
 
   #state(name: string): NamespaceState {

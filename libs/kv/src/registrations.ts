@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import type { AnswerRow, ClientRow } from './rows.js';
 import { hashOfRow } from './rows.js';
 import type { RowHash } from './state-hash.js';
-import { LazyRowSum, LazySum, RowSum, type SummedRow } from './state-hash.js';
+import { LazyRowSum, RowSum, type SummedRow } from './state-hash.js';
 import type { ApplyResult, RegistrationStamp } from './types.js';
 
 export interface RegistrationLimits {
@@ -15,7 +15,7 @@ interface Answer extends SummedRow {
   readonly row: AnswerRow;
 }
 
-interface Client {
+interface Client extends SummedRow {
   readonly clientId: number;
   completedThrough: number;
   lastUsedIndex: number;
@@ -49,8 +49,8 @@ export class Registrations {
   /** The last one of them. */
   #newest: Client | null = null;
   // Each command changes its client's row, adds an answer, and ends another.
-  readonly #clientSum = new LazyRowSum<number>((clientId) => hashOfRow(clientRow(this.#client(clientId))));
-  readonly #answerSum = new LazySum<Answer>(({ row }) => hashOfRow(row));
+  readonly #clientSum = new LazyRowSum<Client>((client) => hashOfRow(clientRow(client)));
+  readonly #answerSum = new LazyRowSum<Answer>(({ row }) => hashOfRow(row));
   #generation = 0;
 
   constructor(limits: RegistrationLimits) {
@@ -136,23 +136,34 @@ export class Registrations {
     return true;
   }
 
-  #create(row: ClientRow): Client {
-    const { clientId, completedThrough, lastUsedIndex } = row;
-    return { clientId, completedThrough, lastUsedIndex, answers: new Map(), generation: this.#generation };
+  #create({ clientId, completedThrough, lastUsedIndex }: ClientRow): Client {
+    return {
+      clientId,
+      completedThrough,
+      lastUsedIndex,
+      answers: new Map(),
+      generation: this.#generation,
+      hash: null,
+      isGone: false,
+    };
+  }
+
+  #insert(client: Client): void {
+    this.#putLast(client);
+    this.#clientSum.add(client);
   }
 
   /** Puts a client behind all others, be it new or not. */
-  #insert(client: Client): void {
+  #putLast(client: Client): void {
     this.#clients.delete(client.clientId);
     this.#clients.set(client.clientId, client);
     this.#newest = client;
-    this.#clientSum.add(client.clientId);
   }
 
   #removeOldest(): void {
     const [client] = this.#clients.values();
     assert(client !== undefined && client !== this.#newest, 'the newest one stays');
-    this.#clientSum.remove(client.clientId);
+    this.#clientSum.remove(client);
     this.#clients.delete(client.clientId);
     for (const answer of client.answers.values()) this.#answerSum.remove(answer);
   }
@@ -166,17 +177,28 @@ export class Registrations {
   /** Moves the client to the newest place and forgets the answers that it has. */
   #use(known: Client, index: number, completedThrough: number): Client {
     assert(index > (this.#newest?.lastUsedIndex ?? 0), 'a command uses one client');
-    this.#clientSum.remove(known.clientId);
-    const frozen = known.generation !== this.#generation;
-    const client = frozen
-      ? { ...known, answers: new Map(known.answers), generation: this.#generation }
-      : known;
+    const client = this.#writable(known);
     client.lastUsedIndex = index;
     if (completedThrough > client.completedThrough) this.#complete(client, completedThrough);
+    this.#clientSum.change(client);
     // Where one client writes on and on it stands there already.
-    if (client === this.#newest) this.#clientSum.add(client.clientId);
-    else this.#insert(client);
+    if (client !== this.#newest) this.#putLast(client);
     return client;
+  }
+
+  /** The client, to be changed: a copy takes its place when a snapshot still reads it. */
+  #writable(known: Client): Client {
+    if (known.generation === this.#generation) return known;
+    const copy = {
+      ...known,
+      answers: new Map(known.answers),
+      generation: this.#generation,
+      hash: null,
+      isGone: false,
+    };
+    this.#clientSum.remove(known);
+    this.#clientSum.add(copy);
+    return copy;
   }
 
   #complete(client: Client, completedThrough: number): void {
@@ -199,12 +221,6 @@ export class Registrations {
     if (answer === undefined) return;
     client.answers.delete(sequence);
     this.#answerSum.remove(answer);
-  }
-
-  #client(clientId: number): Client {
-    const client = this.#clients.get(clientId);
-    assert(client !== undefined, `client ${clientId} is there`);
-    return client;
   }
 }
 

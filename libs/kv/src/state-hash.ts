@@ -69,57 +69,21 @@ export class RowSum {
 /** So many rows are hashed at once at most. Members ask for the hash each thousand commands; a machine that restores is not asked before its end. */
 export const UNHASHED_MAX = 2048;
 
-/**
- * A sum of rows that change far more often than anybody asks for it: their hashes are taken when it is asked for. A row that came and went,
- * or changed a hundred times meanwhile, is hashed once or not at all. An item stands for one row, by identity.
- */
-export class LazyRowSum<Item> {
-  readonly #hashOf: (item: Item) => RowHash;
-  /** Of all items but those not hashed yet. */
-  readonly #sum = new RowSum();
-  readonly #unhashed = new Set<Item>();
-
-  constructor(hashOf: (item: Item) => RowHash) {
-    this.#hashOf = hashOf;
-  }
-
-  /** Not a copy. */
-  get value(): RowHash {
-    this.#hash();
-    return this.#sum.value;
-  }
-
-  add(item: Item): void {
-    this.#unhashed.add(item);
-    if (this.#unhashed.size >= UNHASHED_MAX) this.#hash();
-  }
-
-  /** To be called before the row changes: as an item's row is now, it was added. */
-  remove(item: Item): void {
-    if (!this.#unhashed.delete(item)) this.#sum.subtract(this.#hashOf(item));
-  }
-
-  #hash(): void {
-    for (const item of this.#unhashed) this.#sum.add(this.#hashOf(item));
-    this.#unhashed.clear();
-  }
-}
-
-/** A row that never changes, as it stands in a sum. */
+/** A row of a LazyRowSum. Both fields are that sum's own. */
 export interface SummedRow {
-  /** Null until it was taken. */
+  /** As it stands in the sum; null: it does not, for it is to be hashed first. */
   hash: RowHash | null;
   isGone: boolean;
 }
 
 /**
- * As a LazyRowSum, for rows that come and go and never change: each is an object of its own, which knows its hash. So nothing is searched for, and
- * no hash is taken twice.
+ * A sum of rows that come, change and go far more often than anybody asks for it: their hashes are taken when it is asked for. A row that came
+ * and went, or changed a hundred times meanwhile, is hashed once or not at all. Each row is an object that knows its hash, so nothing is searched for.
  */
-export class LazySum<Row extends SummedRow> {
+export class LazyRowSum<Row extends SummedRow> {
   readonly #hashOf: (row: Row) => RowHash;
   readonly #sum = new RowSum();
-  /** Some of them gone since. */
+  /** Each once; some of them gone since. */
   #unhashed: Row[] = [];
 
   constructor(hashOf: (row: Row) => RowHash) {
@@ -132,11 +96,21 @@ export class LazySum<Row extends SummedRow> {
     return this.#sum.value;
   }
 
+  /** Takes a row that was in no sum before. */
   add(row: Row): void {
     this.#unhashed.push(row);
     if (this.#unhashed.length >= UNHASHED_MAX) this.#hash();
   }
 
+  /** The row has changed. Not to be called before: it may be hashed in here. */
+  change(row: Row): void {
+    if (row.hash === null) return;
+    this.#sum.subtract(row.hash);
+    row.hash = null;
+    this.add(row);
+  }
+
+  /** The row is gone for good. */
   remove(row: Row): void {
     row.isGone = true;
     if (row.hash !== null) this.#sum.subtract(row.hash);

@@ -39,7 +39,7 @@ export interface StateMachineOptions {
   readonly retainedChangesMin?: number;
   /** 600,000 unless told otherwise. */
   readonly retainedMs?: number;
-  /** 256 MiB unless told otherwise. */
+  /** 64 MiB unless told otherwise. */
   readonly retainedBytesMax?: number;
   /** 10,000 unless told otherwise. */
   readonly registrationsMax?: number;

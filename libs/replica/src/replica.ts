@@ -330,8 +330,8 @@ export class Replica {
   }
 
   /**
-   * Hands leadership to a follower: to `to`, as soon as it is ready, or to the one that is nearest. Calls back with null once this member follows another
-   * leader (or `to` led already), or with why not. Nothing is lost meanwhile: proposals wait.
+   * Hands leadership to a follower: to `to`, as soon as it is ready, or to the one that is nearest. Calls back once this member follows
+   * `to` (or when that led already), or with why not. Nothing is lost meanwhile: proposals wait.
    */
   transfer(
     to: MemberId | null,

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { parseClusterFile, type ClusterFile } from '@quorate/api';
 import { ConfigurationError, type Environment } from './environment.js';
 
-/** What the gateway holds of the cluster's secrets. It never has the admin token itself. */
+/** What the gateway reads of the cluster's secrets. The admin token itself is not among them: only callers bring it. */
 export interface Secrets {
   /** 32 bytes: proves the role of a gateway in the link's handshake. */
   readonly gatewayKey: Uint8Array;
