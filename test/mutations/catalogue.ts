@@ -21,6 +21,7 @@ export type Finder =
   | 'core scenarios'
   | 'small scope'
   | 'captures'
+  | 'keys'
   | 'crash points'
   | 'setting aside'
   | 'disk faults'
@@ -1092,5 +1093,23 @@ export const MUTATIONS: readonly Mutation[] = [
     find: '    if (cutFrom !== null) this.#withdrawAcceptances(cutFrom);',
     replace: '    void cutFrom;',
     finder: 'core scenarios',
+  },
+  {
+    id: 'M121',
+    bug: 'a number that goes leaves a hole before others in the index of keys',
+    rule: 'K37',
+    file: 'libs/kv/src/key-index.ts',
+    find: '      this.#numbers[slot] = this.#numbers[next] ?? 0;',
+    replace: '      if (next > slot) break;\n      this.#numbers[slot] = this.#numbers[next] ?? 0;',
+    finder: 'keys',
+  },
+  {
+    id: 'M122',
+    bug: 'the order of keys is changed under a snapshot that reads it',
+    rule: 'K29',
+    file: 'libs/kv/src/entry-order.ts',
+    find: '    if (leaf.generation === this.#generation) return leaf;',
+    replace: '    if (leaf.generation <= this.#generation) return leaf;',
+    finder: 'captures',
   },
 ];

@@ -35,6 +35,11 @@ async function search(finder: Finder, seedsMax: number, hint: string): Promise<O
       const { violation, snapshots } = searchCaptures();
       return { violation: firstLine(violation), effort: snapshots };
     }
+    case 'keys': {
+      const { searchKeys } = await import('../../libs/kv/src/search-keys.testing.js');
+      const { violation, looks } = searchKeys();
+      return { violation: firstLine(violation), effort: looks };
+    }
     case 'crash points': {
       const { searchCrashPoints } = await import('../../libs/wal/src/crash-points.testing.js');
       const { violation, outcomes } = searchCrashPoints();

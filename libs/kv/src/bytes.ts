@@ -243,6 +243,12 @@ export class ByteReader {
     return this.#bytes.subarray(offset, offset + length);
   }
 
+  /** The next `length` bytes, not copied and still to be read. */
+  ahead(length: number): Uint8Array {
+    if (length > this.remaining) throw new DecodeError(`${length} bytes wanted, ${this.remaining} left`);
+    return this.#bytes.subarray(this.#offset, this.#offset + length);
+  }
+
   /** A copy of the next `length` bytes, written with `raw`. */
   raw(length: number): Uint8Array {
     const offset = this.#take(length);

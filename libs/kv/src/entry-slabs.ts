@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { ByteReader, ByteWriter } from './bytes.js';
+import type { KeyHashSeed } from './key-hash.js';
+import { keyHash } from './key-hash.js';
 import type { RowHash } from './state-hash.js';
 import { HASH_WORDS, rowHash } from './state-hash.js';
 import { readRow, writeRow } from './rows.js';
@@ -135,6 +137,35 @@ export class StoredEntry {
     return taken;
   }
 
+  /** Whether its key is the one in the first `length` bytes, in UTF-8. */
+  isOfKey(key: Uint8Array, length: number): boolean {
+    const { bytes } = this.slab;
+    const lengthAt = this.#keyLengthAt;
+    if (this.slab.view.getUint32(lengthAt, true) !== length) return false;
+    const at = lengthAt + LENGTH_BYTES;
+    for (let index = 0; index < length; index += 1) if (bytes[at + index] !== key[index]) return false;
+    return true;
+  }
+
+  keyHash(seed: KeyHashSeed): number {
+    const lengthAt = this.#keyLengthAt;
+    return keyHash(this.slab.bytes, lengthAt + LENGTH_BYTES, this.slab.view.getUint32(lengthAt, true), seed);
+  }
+
+  /** Whether its key stands before another, given in UTF-8: by bytes, which is the order of keys. */
+  isKeyBefore(key: Uint8Array): boolean {
+    const { bytes } = this.slab;
+    const lengthAt = this.#keyLengthAt;
+    const length = this.slab.view.getUint32(lengthAt, true);
+    const at = lengthAt + LENGTH_BYTES;
+    const shared = Math.min(length, key.length);
+    for (let index = 0; index < shared; index += 1) {
+      const difference = (bytes[at + index] ?? 0) - (key[index] ?? 0);
+      if (difference !== 0) return difference < 0;
+    }
+    return length < key.length;
+  }
+
   get revision(): Revision {
     return revision(this.#number(0));
   }
@@ -154,11 +185,15 @@ export class StoredEntry {
     return { ...row.entry, value: new Uint8Array(row.entry.value) };
   }
 
+  get #keyLengthAt(): number {
+    const namespaceAt = this.offset + ROW_AT + ROW_TYPE_BYTES;
+    return namespaceAt + LENGTH_BYTES + this.slab.view.getUint32(namespaceAt, true);
+  }
+
   /** The first, second or third of the numbers behind the namespace and the key. */
   #number(index: number): number {
     const { view } = this.slab;
-    const namespaceAt = this.offset + ROW_AT + ROW_TYPE_BYTES;
-    const keyAt = namespaceAt + LENGTH_BYTES + view.getUint32(namespaceAt, true);
+    const keyAt = this.#keyLengthAt;
     const at = keyAt + LENGTH_BYTES + view.getUint32(keyAt, true) + index * NUMBER_BYTES;
     return view.getUint32(at + LENGTH_BYTES, true) * TWO_TO_32 + view.getUint32(at, true);
   }
@@ -199,6 +234,16 @@ export class EntrySlabs {
     scratch.u32(0);
     writeRow(scratch, { type: 'entry', entry });
     scratch.patchU32(LENGTH_AT, scratch.length - ROW_AT);
+    return this.#append(scratch.view(), this.#added);
+  }
+
+  /** Keeps a copy of an entry's row as it is: that of an entry that was decoded, for each has one encoding only. */
+  addRow(row: Uint8Array, number: number): StoredEntry {
+    scratch.clear();
+    scratch.u32(number);
+    scratch.raw(NO_HASH);
+    scratch.u32(row.length);
+    scratch.raw(row);
     return this.#append(scratch.view(), this.#added);
   }
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { Entries } from './entries.js';
 import type { StoredEntry } from './entry-slabs.js';
+import type { KeyHashSeed } from './key-hash.js';
 import type { OrderedMap } from './ordered-map.js';
 import { orderedMap } from './ordered-map.js';
 import type { NamespaceRow } from './rows.js';
@@ -38,8 +39,13 @@ export class Namespaces {
   #unhashedNumbers: number[] = [];
   // Each change of an entry changes its namespace's own row.
   readonly #rowSum = new LazyRowSum<NamespaceState>((state) => hashOfRow(namespaceRow(state)));
+  readonly #seed: KeyHashSeed;
   #entryCount = 0;
   #generation = 0;
+
+  constructor(seed: KeyHashSeed) {
+    this.#seed = seed;
+  }
 
   /** Names ever used, tombstones too. */
   get count(): number {
@@ -80,27 +86,32 @@ export class Namespaces {
     const state = this.#states.get(namespace);
     if (state === undefined) return { entries, truncated: false };
     // All keys with a prefix stand together, right from the prefix on.
-    for (const [key, stored] of state.entries.from(prefix)) {
-      if (!key.startsWith(prefix)) break;
+    for (const stored of state.entries.from(prefix)) {
+      const entry = stored.entry();
+      if (!entry.key.startsWith(prefix)) break;
       if (entries.length === limit) return { entries, truncated: true };
-      entries.push(stored.entry());
+      entries.push(entry);
     }
     return { entries, truncated: false };
   }
 
-  /**
-   * Sets an entry, of which a copy is kept. `before`: what `stored` says of its key. `newest`: of the namespace from now
-   * on; in a snapshot a deletion may have come after this entry.
-   */
-  put(entry: Entry, before: StoredEntry | undefined, newest: Revision): StoredEntry {
+  /** Sets an entry, of which a copy is kept. `before`: what `stored` says of its key. */
+  put(entry: Entry, before: StoredEntry | undefined): StoredEntry {
     const state = this.#writable(entry.namespace);
     const isNoted = before !== undefined && !before.isHashed;
     if (before === undefined) this.#entryCount += 1;
     else this.#subtractEntry(state, before);
     const stored = state.entries.put(entry, before);
     if (!isNoted) this.#noteUnhashed(entry.namespace, stored.number);
-    if (newest !== state.newest) this.#setRow(state, state.record, newest);
+    this.#setRow(state, state.record, entry.revision);
     return stored;
+  }
+
+  /** Takes an entry of a snapshot, of whose row a copy is kept, behind all of its namespace: in a snapshot they come in order. */
+  append(namespace: string, row: Uint8Array): void {
+    const stored = this.#writable(namespace).entries.append(row);
+    this.#entryCount += 1;
+    this.#noteUnhashed(namespace, stored.number);
   }
 
   /** `before`: what `stored` says of the key. */
@@ -119,7 +130,7 @@ export class Namespaces {
     if (record.deleted) {
       this.#entrySum.subtract(state.entrySum.value);
       this.#entryCount -= state.entries.size;
-      state.entries = new Entries();
+      state.entries = new Entries(this.#seed);
       state.entrySum = new RowSum();
     }
     this.#setRow(state, record, newest);
@@ -133,7 +144,7 @@ export class Namespaces {
 
   #create(record: NamespaceRecord, newest: Revision): void {
     const generation = this.#generation;
-    const [entries, entrySum] = [new Entries(), new RowSum()];
+    const [entries, entrySum] = [new Entries(this.#seed), new RowSum()];
     const state = { record, newest, entries, entrySum, generation, hash: null, isGone: false };
     this.#keep(state);
     this.#rowSum.add(state);

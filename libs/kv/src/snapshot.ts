@@ -1,6 +1,7 @@
 import { ByteReader, ByteWriter, DecodeError } from './bytes.js';
 import { StoredEntry } from './entry-slabs.js';
 import { IdempotencyKeys } from './idempotency.js';
+import type { KeyHashSeed } from './key-hash.js';
 import { isKey, isNamespaceName, compareKeys } from './names.js';
 import type { CapturedNamespace } from './namespaces.js';
 import { Namespaces, namespaceRow } from './namespaces.js';
@@ -34,6 +35,12 @@ export interface SnapshotSource {
   readonly idempotency: OrderedMap<number, IdempotencyRow>;
   /** 32 hex digits. */
   readonly stateHash: string;
+}
+
+/** What a restored state is to be bounded by, and its index's own seed. */
+export interface SnapshotLimits extends RegistrationLimits {
+  readonly idempotencyKeysMax: number;
+  readonly keyHashSeed: KeyHashSeed;
 }
 
 export interface RestoredState {
@@ -100,7 +107,7 @@ export class SnapshotReader {
   readonly #begun = new ByteWriter();
   #stateHash = '';
 
-  constructor(limits: RegistrationLimits & { readonly idempotencyKeysMax: number }) {
+  constructor(limits: SnapshotLimits) {
     this.#loader = new SnapshotLoader(limits);
   }
 
@@ -143,9 +150,10 @@ export class SnapshotReader {
       }
       case 'row': {
         const end = reader.remaining - this.#pieceBytes;
+        const bytes = reader.ahead(this.#pieceBytes);
         const row = readRow(reader);
         check(reader.remaining === end, 'a row of another length');
-        this.#loader.load(row);
+        this.#loader.load(row, bytes);
         return this.#expect('length', ROW_LENGTH_BYTES);
       }
       case 'stateHash':
@@ -164,7 +172,7 @@ export class SnapshotReader {
 
 /** Checks each row's place and bounds, so that bytes with a right sum but a wrong shape are refused as well. */
 class SnapshotLoader {
-  readonly #namespaces = new Namespaces();
+  readonly #namespaces: Namespaces;
   readonly #registrations: Registrations;
   readonly #idempotency: IdempotencyKeys;
   #counters: CountersRow | null = null;
@@ -175,12 +183,14 @@ class SnapshotLoader {
   #sequencePrevious = 0;
   #idempotencyIndexPrevious = 0;
 
-  constructor(limits: RegistrationLimits & { readonly idempotencyKeysMax: number }) {
+  constructor(limits: SnapshotLimits) {
+    this.#namespaces = new Namespaces(limits.keyHashSeed);
     this.#registrations = new Registrations(limits);
     this.#idempotency = new IdempotencyKeys(limits.idempotencyKeysMax);
   }
 
-  load(row: Row): void {
+  /** `bytes`: the row's encoding, which is not kept. */
+  load(row: Row, bytes: Uint8Array): void {
     if (row.type === 'counters') return this.#loadCounters(row);
     const counters = this.#counters;
     check(counters !== null, 'counters come first');
@@ -188,7 +198,7 @@ class SnapshotLoader {
       case 'namespace':
         return this.#loadNamespace(row, counters);
       case 'entry':
-        return this.#loadEntry(row.entry);
+        return this.#loadEntry(row.entry, bytes);
       case 'client':
         return this.#loadClient(row, counters);
       case 'answer':
@@ -233,7 +243,7 @@ class SnapshotLoader {
     this.#keyPrevious = null;
   }
 
-  #loadEntry(entry: Entry): void {
+  #loadEntry(entry: Entry, row: Uint8Array): void {
     const namespace = this.#namespace;
     check(this.#stage === 'namespaces' && namespace !== null, 'an entry out of place');
     check(entry.namespace === namespace.record.name && !namespace.record.deleted, 'an entry of no namespace');
@@ -247,7 +257,7 @@ class SnapshotLoader {
       'an entry changed before it was created',
     );
     check(entry.revision <= namespace.newest, 'an entry newer than its namespace');
-    this.#namespaces.put(entry, undefined, namespace.newest);
+    this.#namespaces.append(entry.namespace, row);
     this.#keyPrevious = entry.key;
   }
 

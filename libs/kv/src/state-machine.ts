@@ -3,6 +3,7 @@ import { DecodeError } from './bytes.js';
 import { decodeCommand } from './codec.js';
 import type { StoredEntry } from './entry-slabs.js';
 import { IdempotencyKeys, isIdempotencyStampPossible } from './idempotency.js';
+import type { KeyHashSeed } from './key-hash.js';
 import { isKey, isNamespaceName } from './names.js';
 import { Namespaces } from './namespaces.js';
 import { Registrations } from './registrations.js';
@@ -31,8 +32,8 @@ import type {
 import { ACCESS_NAMESPACE, LIST_LIMIT_MAX, VALUE_BYTES_MAX, revision } from './types.js';
 
 /**
- * The last three are part of what makes apply deterministic: every member must run with the same. The first three
- * bound a window that is each member's own.
+ * Those from `registrationsMax` to `namespacesMax` are part of what makes apply deterministic: every member must run with the same. The first
+ * three bound a window that is each member's own.
  */
 export interface StateMachineOptions {
   /** 100,000 unless told otherwise. */
@@ -49,6 +50,10 @@ export interface StateMachineOptions {
   readonly idempotencyKeysMax?: number;
   /** Names ever used, deleted ones included, for they stay taken. 10,000 unless told otherwise. */
   readonly namespacesMax?: number;
+  /**
+   * Random words, each member's own: whoever writes keys and knows them can make every search slow. Zeros unless told otherwise.
+   */
+  readonly keyHashSeed?: KeyHashSeed;
 }
 
 /** What the state machine keeps besides the entries themselves: each is bounded by its option. */
@@ -70,6 +75,7 @@ export const STATE_MACHINE_DEFAULTS: Required<StateMachineOptions> = {
   answersPerClientMax: 1_024,
   idempotencyKeysMax: 100_000,
   namespacesMax: 10_000,
+  keyHashSeed: [0, 0],
 };
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
@@ -304,7 +310,7 @@ export class StateMachine {
     const version = (before?.version ?? 0) + 1;
     const createRevision = before?.createRevision ?? next;
     const entry: Entry = { namespace, key, value, revision: next, version, createRevision };
-    const stored = this.#namespaces.put(entry, before, next);
+    const stored = this.#namespaces.put(entry, before);
     this.#advance(next, this.#isCached(namespace) ? [stored] : []);
     return {
       type: 'done',
@@ -452,7 +458,7 @@ export class SnapshotRestorer {
 
 function emptyState(limits: Required<StateMachineOptions>): RestoredState {
   const zero = revision(0);
-  const namespaces = new Namespaces();
+  const namespaces = new Namespaces(limits.keyHashSeed);
   namespaces.setRecord(
     { name: ACCESS_NAMESPACE, kind: 'strict', deleted: false, revision: zero, createRevision: zero },
     zero,

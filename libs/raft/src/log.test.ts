@@ -255,6 +255,13 @@ describe('a log against a plain one', () => {
       let common = Math.min(from, plain.last);
       while (common >= plain.first - 1 && (plain.terms[common] ?? 0) > atMost) common -= 1;
       expect(log.lastIndexWithTermAtMost(from, term(atMost))).toBe(common < plain.first - 1 ? 0 : common);
+      const [upTo, bytesMax] = [plain.first - 1 + below(plain.last - plain.first + 2), below(600)];
+      let before = upTo;
+      for (let bytes = plain.bytes[before] ?? 0; before >= plain.first && bytes <= bytesMax;) {
+        before -= 1;
+        bytes += plain.bytes[before] ?? 0;
+      }
+      expect(log.indexBefore(logIndex(upTo), bytesMax)).toBe(before);
       expect(indexes(log.slice(plain.first, 1e9))).toEqual(
         Array.from({ length: plain.last - plain.first + 1 }, (_, i) => plain.first + i),
       );

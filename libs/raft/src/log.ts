@@ -116,6 +116,18 @@ export class RaftLog {
     return bytes;
   }
 
+  /** The index behind which the entries up to `upTo` have at most so many bytes, as far back as entries are held. */
+  indexBefore(upTo: LogIndex, bytesMax: number): LogIndex {
+    let bytes = 0;
+    for (let index: number = upTo; index > this.#compacted.index; index--) {
+      const entry = this.#at(index);
+      assert(entry !== undefined);
+      bytes += entryBytes(entry);
+      if (bytes > bytesMax) return logIndex(index);
+    }
+    return this.#compacted.index;
+  }
+
   /** A leader's own append: always behind the last entry. */
   append(entry: LogEntry): void {
     assert.equal(entry.index, this.lastIndex + 1);

@@ -255,6 +255,10 @@ export class Raft {
   get logBytes(): number {
     return this.#log.bytes;
   }
+  /** The index behind which the entries up to `upTo`, which must be held, have at most so many bytes, as far back as entries are held. */
+  indexBefore(upTo: LogIndex, bytesMax: number): LogIndex {
+    return this.#log.indexBefore(upTo, bytesMax);
+  }
   /** Who is to lead next, while a transfer runs. */
   get transferTarget(): MemberId | null {
     return this.#transfer?.to ?? null;

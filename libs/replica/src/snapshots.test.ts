@@ -40,6 +40,27 @@ describe('taking snapshots', () => {
     expect(world.ask(1, get('k99')).answer).toMatchObject({ type: 'entry', entry: { key: 'k99' } });
   });
 
+  it('a leader keeps the log since the snapshot before for a follower that was away, the others only the end of it', () => {
+    const { world, client } = started(3, { snapshots: { snapshotLogBytes: 4_000, snapshotLogShare: 0 } });
+    const leaderId = world.members.findIndex(({ replica }) => replica.raft.role === 'leader') + 1;
+    const awayId = leaderId === 3 ? 2 : 3;
+    const there = world.members.filter((_, at) => at + 1 !== awayId).map(({ replica }) => replica);
+    const leader = there.find(({ raft }) => raft.role === 'leader')!;
+    const follower = there.find(({ raft }) => raft.role !== 'leader')!;
+    const taken = (): number[] => there.map(({ raft }) => raft.snapshotPoint?.index ?? 0);
+    const writeUntilTaken = (behind: number): void => {
+      while (Math.min(...taken()) <= behind) writeMany(world, client, 1, `l${leader.raft.lastIndex}`);
+    };
+    writeUntilTaken(0);
+    world.cut.add(memberId(awayId));
+    const needs = world.members[awayId - 1]!.replica.raft.lastIndex + 1;
+    writeUntilTaken(Math.max(...taken()));
+    world.pass(200);
+    expect(leader.raft.firstIndex).toBeLessThanOrEqual(needs);
+    expect(follower.raft.firstIndex).toBeGreaterThan(needs + 5);
+    expect(follower.raft.firstIndex).toBeLessThan(follower.raft.snapshotPoint!.index);
+  });
+
   it('all members at once restart from their snapshots', () => {
     const { world, client } = started(3, OFTEN);
     writeMany(world, client, 60);

@@ -59,6 +59,8 @@ const FETCHED_TICKS_MAX = 100;
 const FETCHED_SNAPSHOTS_MAX = 4;
 /** Log is kept for a member that fetches a snapshot up to so many times what makes a snapshot due. */
 const KEPT_LOGS_MAX = 8;
+/** A member that does not lead keeps this part of the log that makes a snapshot due, for those who were away for a moment when it leads. */
+const KEPT_LOG_SHARE = 0.25;
 /** Requests for a snapshot that may wait at a time. */
 const WAITERS_MAX = 64;
 
@@ -73,8 +75,10 @@ export class Snapshots {
   readonly #receiver: SnapshotReceiver;
   /** Bytes of log applied since the newest snapshot. */
   #bytesSince = 0;
-  /** The point before the newest: followers that are no further behind are served from the log. */
+  /** The point before the newest: followers that are no further behind are served from the leader's log. */
   #previousIndex: LogIndex;
+  /** The log of a member that does not lead begins here: not as far back, for no one is waiting for it. */
+  #keptIndex: LogIndex;
   #waiters: Waiter[] = [];
   #ticks = 0;
   /** When a chunk of the snapshot was last given to anybody, and to a member. */
@@ -104,6 +108,7 @@ export class Snapshots {
       failed: (error) => this.#failed(error),
     });
     this.#previousIndex = logIndex(raft.firstIndex - 1);
+    this.#keptIndex = this.#previousIndex;
     const { newest } = files;
     if (newest !== null) this.#revisions.set(newest.index, context.machine().head);
     this.#onDisk(() => files.prune([]));
@@ -221,6 +226,7 @@ export class Snapshots {
     if (this.#stopped) return;
     const { raft } = this.#context;
     this.#previousIndex = raft.snapshotPoint?.index ?? logIndex(raft.firstIndex - 1);
+    this.#keptIndex = raft.indexBefore(info.index, this.#dueBytes() * KEPT_LOG_SHARE);
     raft.snapshotStored({ index: info.index, term: info.term });
     this.#prune(info.index);
     this.#compact();
@@ -259,15 +265,16 @@ export class Snapshots {
   }
 
   /**
-   * Gives up log that a durable snapshot covers. What lies between the last two snapshots stays for followers that were away for a
-   * moment; a leader whose followers all have it gives it up as well. One that is silent or further behind gets the snapshot.
+   * Gives up log that a durable snapshot covers. What lies between the last two snapshots stays at a leader for followers that were away
+   * for a moment, until all have it; the others keep the end of it. A follower that is silent or further behind gets the snapshot.
    */
   #compact(): void {
     const { raft, wal } = this.#context;
     const snapshot = raft.snapshotPoint;
     if (snapshot === null) return;
     const matched = this.#context.peers.map((peer) => raft.matchIndexOf(peer) ?? 0);
-    const allowed = Math.max(this.#previousIndex, Math.min(snapshot.index, ...matched));
+    const kept = raft.role === 'leader' ? this.#previousIndex : this.#keptIndex;
+    const allowed = Math.max(kept, Math.min(snapshot.index, ...matched));
     // Who fetches a snapshot needs the log behind it next, or it would need the next snapshot then, and so on.
     const through = Math.min(allowed, this.#fetchedByMember(allowed));
     if (through < raft.firstIndex) return;
@@ -344,6 +351,7 @@ export class Snapshots {
     // mark: a snapshot from the leader is installed
     this.#bytesSince = 0;
     this.#previousIndex = info.index;
+    this.#keptIndex = info.index;
     this.#prune(info.index);
     this.#context.installed(machine);
   }

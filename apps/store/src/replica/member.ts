@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import { memberAccess } from '@quorate/access';
 import type { LinkRole, StoreRequest, StoreResponse } from '@quorate/api';
 import { authorize, failure } from '@quorate/api';
@@ -43,6 +44,8 @@ export interface MemberOptions extends OwnCluster {
  */
 const CAMPAIGN_STEP_MS = 40;
 const CAMPAIGN_JITTER_MS = 10;
+/** A word of a seed is below. */
+const SEED_WORD_LIMIT = 2 ** 32;
 /** A graceful stop waits so long for another leader. */
 const HAND_OVER_MS_MAX = 1_000;
 
@@ -206,6 +209,7 @@ export class Member {
         members: cluster.members.map(({ id }) => memberId(id)),
         clusterId: cluster.clusterId,
         epoch: cluster.epoch,
+        stateMachine: { keyHashSeed: [randomInt(SEED_WORD_LIMIT), randomInt(SEED_WORD_LIMIT)] },
       },
       {
         send: (message) => links.send(message),
