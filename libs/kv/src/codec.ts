@@ -243,7 +243,48 @@ function readNamespaceName(reader: ByteReader): string {
   return reader.string(NAMESPACE_WIRE_BYTES_MAX);
 }
 
+/**
+ * An entry in its encoding, which is decoded when it is looked at: a member hands most on as they are. What is seen of it is its own copy.
+ */
+export class EncodedEntry implements Entry {
+  readonly #bytes: Uint8Array;
+  #entry: Entry | null = null;
+
+  /** `bytes`: as `writeEntry` writes them. They must not change. */
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+  }
+
+  get bytes(): Uint8Array {
+    return this.#bytes;
+  }
+  get namespace(): string {
+    return this.#decoded.namespace;
+  }
+  get key(): string {
+    return this.#decoded.key;
+  }
+  get value(): Uint8Array {
+    return this.#decoded.value;
+  }
+  get revision(): Revision {
+    return this.#decoded.revision;
+  }
+  get version(): number {
+    return this.#decoded.version;
+  }
+  get createRevision(): Revision {
+    return this.#decoded.createRevision;
+  }
+
+  get #decoded(): Entry {
+    this.#entry ??= readEntry(new ByteReader(this.#bytes));
+    return this.#entry;
+  }
+}
+
 export function writeEntry(writer: ByteWriter, entry: Entry): void {
+  if (entry instanceof EncodedEntry) return writer.raw(entry.bytes);
   writer.string(entry.namespace);
   writer.string(entry.key);
   writer.u53(entry.revision);

@@ -8,6 +8,8 @@ import {
   run,
   seededRandom,
 } from './commands.testing.js';
+import { ByteWriter } from './bytes.js';
+import { writeEntry } from './codec.js';
 import { EntrySlabs, SLAB_BYTES_MAX, StoredEntry } from './entry-slabs.js';
 import { StateMachine } from './state-machine.js';
 import type { Entry } from './types.js';
@@ -109,6 +111,28 @@ describe('slabs', () => {
       expect(sameEntry(stored.entry(), entry)).toBe(true);
       expect(sameEntry(copy, entry)).toBe(true);
     }
+  });
+
+  test('[K35] an entry that is handed on encoded is what it was, whatever becomes of it here', () => {
+    const machine = new StateMachine();
+    run(machine, createNamespace('n'));
+    run(machine, put('n', 'key €', new Uint8Array([1, 2, 3])));
+    const before = machine.get('n', 'key €');
+    const encoded = machine.encoded('n', 'key €');
+    for (let step = 0; step < 2_000; step += 1) run(machine, put('n', `key ${step % 3}`, new Uint8Array(99)));
+    run(machine, put('n', 'key €', new Uint8Array([4])));
+    const { namespace, key, value, revision: at, version, createRevision } = encoded ?? before!;
+    expect({ namespace, key, value, revision: at, version, createRevision }).toEqual(before);
+    const [one, other] = [new ByteWriter(), new ByteWriter()];
+    writeEntry(one, encoded!);
+    writeEntry(other, before!);
+    expect(one.finish()).toEqual(other.finish());
+    const now = machine.encoded('n', 'key €');
+    now!.value[0] = 9;
+    expect([machine.get('n', 'key €')?.value, machine.encoded('n', 'none')]).toEqual([
+      new Uint8Array([4]),
+      undefined,
+    ]);
   });
 
   test('[K36] one long-lived entry does not keep a slab of dead ones', () => {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { ByteReader, ByteWriter } from './bytes.js';
+import { EncodedEntry } from './codec.js';
 import type { KeyHashSeed } from './key-hash.js';
 import { keyHash } from './key-hash.js';
 import type { RowHash } from './state-hash.js';
@@ -176,6 +177,12 @@ export class StoredEntry {
 
   get createRevision(): Revision {
     return revision(this.#number(2));
+  }
+
+  /** The same entry as it stands in the slab: nothing is copied or decoded. */
+  get encodedEntry(): EncodedEntry {
+    const from = this.offset + ROW_AT + ROW_TYPE_BYTES;
+    return new EncodedEntry(this.slab.bytes.subarray(from, this.offset + this.byteLength));
   }
 
   /** A copy of everything: whoever has it keeps no slab alive and can change none. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { DecodeError } from './bytes.js';
-import { decodeCommand } from './codec.js';
+import { type EncodedEntry, decodeCommand } from './codec.js';
 import type { StoredEntry } from './entry-slabs.js';
 import { IdempotencyKeys, isIdempotencyStampPossible } from './idempotency.js';
 import type { KeyHashSeed } from './key-hash.js';
@@ -168,6 +168,11 @@ export class StateMachine {
   /** A copy: it stays as it is whatever is applied, and keeps nothing else alive. So do all entries handed out. */
   get(namespace: string, key: string): Entry | undefined {
     return this.#namespaces.stored(namespace, key)?.entry();
+  }
+
+  /** The same, not copied and not decoded: for an answer that is written at once, for it keeps the bytes around it alive. */
+  encoded(namespace: string, key: string): EncodedEntry | undefined {
+    return this.#namespaces.stored(namespace, key)?.encodedEntry;
   }
 
   namespace(name: string): NamespaceRecord | undefined {

@@ -198,7 +198,7 @@ export class RequestHandler {
       case 'namespace':
         return { type: 'namespace', record, head };
       case 'get': {
-        const entry = machine.get(request.namespace, request.key) ?? null;
+        const entry = machine.encoded(request.namespace, request.key) ?? null;
         return { type: 'entry', entry, kind: record.kind, head };
       }
       case 'list': {
@@ -250,7 +250,7 @@ export class RequestHandler {
           type: 'filled',
           epoch,
           revision: machine.head,
-          entry: machine.get(request.namespace, request.key) ?? null,
+          entry: machine.encoded(request.namespace, request.key) ?? null,
         };
       }
     }
