@@ -23,6 +23,7 @@ export interface ClusterOptions {
   readonly stateMachine: StateMachineOptions;
   readonly electionTimeoutTicks: number;
   readonly snapshots: SnapshotPolicy;
+  readonly snapshotChunkBytes: number;
   readonly hashEveryEntries: number;
   readonly turnMeanMs: number;
   /** Members say nothing over a link that they believe closed, and take their time to open it again. */

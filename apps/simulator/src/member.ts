@@ -25,6 +25,7 @@ import { AttemptChecker } from './checkers/attempt-checker.js';
 import type { Checkers } from './checkers/checkers.js';
 import type { Host } from './host.js';
 import type { MemberLimits } from './limits.js';
+import { SnapshotWatch } from './snapshot-watch.js';
 import { StrayWrite } from './stray-write.js';
 import type { World } from './world.js';
 
@@ -103,6 +104,8 @@ export class SimulatedMember {
   readonly #stateMachine: StateMachineOptions;
   readonly #electionTimeoutTicks: number;
   readonly #snapshots: SnapshotPolicy;
+  readonly #snapshotChunkBytes: number;
+  readonly #snapshotWatch: SnapshotWatch;
   readonly #hashEveryEntries: number;
 
   constructor(
@@ -116,6 +119,7 @@ export class SimulatedMember {
       readonly stateMachine: StateMachineOptions;
       readonly electionTimeoutTicks: number;
       readonly snapshots: SnapshotPolicy;
+      readonly snapshotChunkBytes: number;
       readonly hashEveryEntries: number;
       /** How long an event loop takes to come round: all that arrives meanwhile shares one flush. */
       readonly turnMeanMs: number;
@@ -135,6 +139,8 @@ export class SimulatedMember {
     this.#stateMachine = options.stateMachine;
     this.#electionTimeoutTicks = options.electionTimeoutTicks;
     this.#snapshots = options.snapshots;
+    this.#snapshotChunkBytes = options.snapshotChunkBytes;
+    this.#snapshotWatch = new SnapshotWatch(world);
     this.#hashEveryEntries = options.hashEveryEntries;
     this.#turnMeanMs = options.turnMeanMs;
     this.attempts = new AttemptChecker(world, this.id);
@@ -279,10 +285,11 @@ export class SimulatedMember {
     const unreadable = this.nextStartFailsToRead;
     this.nextStartFailsToRead = false;
     this.disk.nextReadFails = unreadable;
-    return this.#unlessDamaged(
-      () => openWal(this.disk, DIRECTORY, { segmentBytesMax: this.#segmentBytesMax }),
-      unreadable,
-    );
+    const options = {
+      segmentBytesMax: this.#segmentBytesMax,
+      snapshotChunkBytes: this.#snapshotChunkBytes,
+    };
+    return this.#unlessDamaged(() => openWal(this.disk, DIRECTORY, options), unreadable);
   }
 
   #unlessDamaged<T>(start: () => T, unreadable = false): T | null {
@@ -329,6 +336,7 @@ export class SimulatedMember {
       writer.finish = (callback) =>
         finish((error, info) => {
           if (info !== null) this.#checkers.snapshotDurable(this.id, info);
+          if (info !== null) this.#snapshotWatch.durable(info);
           callback(error, info);
         });
       return writer;
@@ -346,6 +354,7 @@ export class SimulatedMember {
 
   #send(message: Message): void {
     if (!this.wiped) this.#checkers.sent(this.id, message);
+    this.#snapshotWatch.sent(message);
     this.#surroundings.carry(message);
   }
 
@@ -413,6 +422,7 @@ export class SimulatedMember {
   stop(what: 'process' | 'power'): void {
     this.host.kill();
     this.isShuttingDown = false;
+    this.#snapshotWatch.stopped(this.replica?.machine.appliedIndex ?? 0);
     this.replica = null;
     this.#wal = null;
     this.handler = null;
@@ -426,6 +436,11 @@ export class SimulatedMember {
     const stopped = this.#onStopped;
     this.#onStopped = null;
     stopped?.();
+  }
+
+  /** It has some chunks of a snapshot of its leader, and not all. */
+  get fetchesSnapshot(): boolean {
+    return this.replica !== null && this.#snapshotWatch.isFetching(this.replica.machine.appliedIndex);
   }
 
   /** For good, or until the others have given it everything: not to be counted upon. */

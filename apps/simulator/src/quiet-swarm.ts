@@ -1,3 +1,4 @@
+import { SNAPSHOT_CHUNK_BYTES } from '@quorate/wal';
 import { NO_FAULTS } from './nemesis/faults.js';
 import { HEALTHY_NETWORK } from './network.js';
 import { HEALTHY_FEED } from './simulated-feed.js';
@@ -20,6 +21,7 @@ export const QUIET_SWARM: SwarmParameters = {
   clockRateSpread: 0,
   electionTimeoutTicks: 10,
   snapshots: { snapshotLogBytes: 5_000, snapshotLogShare: 0.25 },
+  snapshotChunkBytes: SNAPSHOT_CHUNK_BYTES,
   hashEveryEntries: 50,
   turnMeanMs: 0,
   linksAreRedialled: false,

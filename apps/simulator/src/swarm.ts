@@ -1,4 +1,5 @@
 import type { StateMachineOptions } from '@quorate/kv';
+import { SNAPSHOT_CHUNK_BYTES } from '@quorate/wal';
 import { drawFaultRates, type FaultRates } from './nemesis/faults.js';
 import type { SnapshotPolicy } from '@quorate/replica';
 import type { NetworkParameters } from './network.js';
@@ -23,6 +24,8 @@ export interface SwarmParameters {
   readonly electionTimeoutTicks: number;
   /** Small thresholds: a snapshot every few entries. */
   readonly snapshots: SnapshotPolicy;
+  /** Small ones: a snapshot of many chunks, each of which can be lost, and many syncs of its file. */
+  readonly snapshotChunkBytes: number;
   readonly hashEveryEntries: number;
   readonly turnMeanMs: number;
   readonly linksAreRedialled: boolean;
@@ -76,5 +79,6 @@ export function drawSwarm(random: SeededRandom, limits: SwarmLimits): SwarmParam
     turnMeanMs: random.pick([0, 0, 1, 5]),
     linksAreRedialled: random.chance(0.5),
     faults: drawFaultRates(random),
+    snapshotChunkBytes: random.pick([50, 100, 200, 500, SNAPSHOT_CHUNK_BYTES]),
   };
 }

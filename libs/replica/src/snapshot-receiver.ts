@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { DecodeError, type SnapshotRestorer, type StateMachine } from '@quorate/kv';
 import type { MemberId, Message, SnapshotPoint, Term } from '@quorate/raft';
 import type { SnapshotFiles, SnapshotInfo, SnapshotWriter } from '@quorate/wal';
+import { UNSYNCED_CHUNKS_MAX } from './snapshot-taker.js';
 
 export interface ReceivedSnapshot {
   readonly info: SnapshotInfo;
@@ -34,7 +35,6 @@ interface Transfer {
   ticksWithoutChunk: number;
 }
 
-const UNSYNCED_BYTES_MAX = 4 * 1024 * 1024;
 /** A request or its answer may be lost: it is asked again after so many ticks. */
 const ASK_AGAIN_TICKS = 3;
 /** Nothing came for so long: a newer snapshot is begun with instead. */
@@ -99,7 +99,10 @@ export class SnapshotReceiver {
     if (transfer === null || transfer.isWriting || message.from !== transfer.from) return;
     const { point } = transfer;
     if (message.snapshotIndex !== point.index || message.snapshotTerm !== point.term) return;
-    if (message.chunk !== transfer.nextChunk) return;
+    if (message.chunk !== transfer.nextChunk) {
+      // mark: a chunk of a snapshot comes late or twice
+      return;
+    }
     const isOther = transfer.digest !== null && transfer.digest !== message.digest;
     if (isOther || (transfer.chunkCount ?? message.chunkCount) !== message.chunkCount) {
       // Two leaders' snapshots of one point should be the same bytes; if they are not, it begins anew.
@@ -115,8 +118,10 @@ export class SnapshotReceiver {
   tick(): void {
     const transfer = this.#transfer;
     if (transfer === null || transfer.isWriting) return;
-    // The log came another way meanwhile.
-    if (this.#context.commitIndex() >= transfer.point.index) return this.abandon();
+    if (this.#context.commitIndex() >= transfer.point.index) {
+      // mark: the log came another way than by the snapshot that is fetched
+      return this.abandon();
+    }
     transfer.ticksWithoutChunk += 1;
     if (transfer.ticksWithoutChunk >= GIVE_UP_TICKS) {
       return this.abandon();
@@ -136,7 +141,8 @@ export class SnapshotReceiver {
     writer.append(data);
     transfer.nextChunk += 1;
     if (transfer.nextChunk === transfer.chunkCount) return this.#finish(transfer);
-    if (writer.unsyncedBytes < UNSYNCED_BYTES_MAX) return this.#ask(transfer);
+    if (writer.unsyncedBytes < UNSYNCED_CHUNKS_MAX * this.#files.chunkBytes) return this.#ask(transfer);
+    // mark: a snapshot that is received is synced on the way
     transfer.isWriting = true;
     writer.sync((error) => {
       if (this.#transfer !== transfer) return;

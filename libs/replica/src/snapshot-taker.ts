@@ -11,8 +11,8 @@ export interface SnapshotTakerContext {
   noRoom(error: Error): void;
 }
 
-/** So much is written between two syncs: a sync of a gigabyte in front of the log's own would hold up every write. */
-const UNSYNCED_BYTES_MAX = 4 * 1024 * 1024;
+/** So much is written between two syncs, 4 MiB as a rule: a sync of a gigabyte in front of the log's own would hold up every write. */
+export const UNSYNCED_CHUNKS_MAX = 16;
 
 /**
  * Writes one snapshot, a chunk in each turn of the event loop, while commands go on being applied: the chunks come from a copy that
@@ -60,7 +60,9 @@ export class SnapshotTaker {
       return;
     }
     writer.append(next.value);
-    if (writer.unsyncedBytes < UNSYNCED_BYTES_MAX) return this.#later(writer, chunks);
+    if (writer.unsyncedBytes < UNSYNCED_CHUNKS_MAX * this.#files.chunkBytes)
+      return this.#later(writer, chunks);
+    // mark: a snapshot that is taken is synced on the way
     writer.sync((error) => {
       if (this.#writer !== writer) return;
       if (error !== null) this.#context.failed(error);

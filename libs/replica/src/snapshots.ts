@@ -219,7 +219,7 @@ export class Snapshots {
     // mark: a snapshot is taken
     this.#bytesSince = 0;
     this.#revisions.set(index, machine.head);
-    this.#taker.start(machine.snapshot(), { index, term });
+    this.#taker.start(machine.snapshot(files.chunkBytes), { index, term });
   }
 
   #taken(info: SnapshotInfo): void {

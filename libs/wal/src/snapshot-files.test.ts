@@ -89,6 +89,25 @@ describe('SnapshotFiles', () => {
       expect(reopened.snapshots.readChunk(logIndex(20), chunk)).toHaveLength(SNAPSHOT_CHUNK_BYTES);
   });
 
+  it('P10: chunks of any size up to 256 KiB, written under one option and read under another', () => {
+    for (const chunkBytes of [1, 7, 200, SNAPSHOT_CHUNK_BYTES]) {
+      const { machine } = machineWithLog();
+      const { snapshots } = openWal(machine.disk, DIRECTORY, { snapshotChunkBytes: chunkBytes });
+      expect(snapshots.chunkBytes).toBe(chunkBytes);
+      const payload = payloadOf(700);
+      const info = take(machine, snapshots, point(20), payload);
+      expect(info.chunkCount).toBe(Math.ceil(700 / chunkBytes));
+      machine.disk.crash();
+      const reopened = openWal(machine.disk, DIRECTORY);
+      expect(reopened.recovered.snapshot).toEqual(info);
+      expect(readAll(reopened.snapshots, info).equals(payload)).toBe(true);
+      expect(reopened.snapshots.readChunk(logIndex(20), 0)).toHaveLength(Math.min(700, chunkBytes));
+    }
+    const { machine } = machineWithLog();
+    for (const snapshotChunkBytes of [0, 1.5, SNAPSHOT_CHUNK_BYTES + 1])
+      expect(() => openWal(machine.disk, DIRECTORY, { snapshotChunkBytes })).toThrow();
+  });
+
   it('P10: is the newest only after its name is durable, and until then a crash leaves nothing of it', () => {
     const { machine, snapshots } = machineWithLog();
     const operations: string[] = [];

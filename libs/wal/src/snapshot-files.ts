@@ -71,11 +71,11 @@ function inspect(disk: Disk, directory: string, name: string, identity: WalIdent
     if (typeof decoded === 'string') return decoded;
     const footerStart = Math.max(0, size - SNAPSHOT_FOOTER_BYTES);
     const footer = toBuffer(file.read(footerStart, SNAPSHOT_FOOTER_BYTES));
-    const info = decodeFooter(footer, decoded.point, decoded.checksum);
-    if (info === null) return 'no valid footer at its end';
-    const expected = fileBytesOf(info.payloadBytes);
+    const found = decodeFooter(footer, decoded);
+    if (found === null) return 'no valid footer at its end';
+    const expected = fileBytesOf(found);
     if (size !== expected) return `it has ${size} bytes and not ${expected}`;
-    return { ...info, checksum: decoded.checksum };
+    return found;
   } finally {
     file.close();
   }
@@ -86,8 +86,9 @@ class SnapshotOutput {
   readonly checksum: number;
   readonly #file: DiskFile;
   readonly #point: SnapshotPoint;
+  readonly #chunkBytes: number;
   /** One frame, with room behind it for the footer: the end of the file is one write. */
-  readonly #frame = Buffer.allocUnsafe(CHUNK_PREFIX_BYTES + SNAPSHOT_CHUNK_BYTES + SNAPSHOT_FOOTER_BYTES);
+  readonly #frame: Buffer;
   #framePayloadBytes = 0;
   #chunksWritten = 0;
   #payloadBytes = 0;
@@ -95,10 +96,12 @@ class SnapshotOutput {
   /** Bytes handed to the disk. */
   written = 0;
 
-  constructor(file: DiskFile, identity: WalIdentity, point: SnapshotPoint) {
+  constructor(file: DiskFile, identity: WalIdentity, point: SnapshotPoint, chunkBytes: number) {
     this.#file = file;
     this.#point = point;
-    const header = encodeSnapshotHeader(identity, point);
+    this.#chunkBytes = chunkBytes;
+    this.#frame = Buffer.allocUnsafe(CHUNK_PREFIX_BYTES + chunkBytes + SNAPSHOT_FOOTER_BYTES);
+    const header = encodeSnapshotHeader(identity, point, chunkBytes);
     this.checksum = headerChecksum(header);
     this.#write(header);
   }
@@ -106,8 +109,8 @@ class SnapshotOutput {
   append(bytes: Uint8Array): void {
     for (let done = 0; done < bytes.length;) {
       // A full chunk is written only when more comes: the last one is written together with the footer.
-      if (this.#framePayloadBytes === SNAPSHOT_CHUNK_BYTES) this.#writeChunk();
-      const part = bytes.subarray(done, done + SNAPSHOT_CHUNK_BYTES - this.#framePayloadBytes);
+      if (this.#framePayloadBytes === this.#chunkBytes) this.#writeChunk();
+      const part = bytes.subarray(done, done + this.#chunkBytes - this.#framePayloadBytes);
       this.#frame.set(part, CHUNK_PREFIX_BYTES + this.#framePayloadBytes);
       this.#framePayloadBytes += part.length;
       done += part.length;
@@ -125,11 +128,12 @@ class SnapshotOutput {
       payloadBytes: this.#payloadBytes,
       digest: this.#digest,
     };
-    assert(info.chunkCount === chunkCountOf(this.#payloadBytes) && info.chunkCount < 0xffff_ffff);
+    const chunkCount = chunkCountOf(this.#payloadBytes, this.#chunkBytes);
+    assert(info.chunkCount === chunkCount && chunkCount < 0xffff_ffff);
     const end = frame.length + SNAPSHOT_FOOTER_BYTES;
     this.#frame.set(encodeFooter(info, this.checksum), frame.length);
     this.#write(this.#frame.subarray(0, end));
-    return { ...info, checksum: this.checksum };
+    return { ...info, checksum: this.checksum, chunkBytes: this.#chunkBytes };
   }
 
   #writeChunk(): void {
@@ -170,7 +174,7 @@ export function writeSnapshotNow(
   const name = snapshotName(point.index);
   const file = createUnfinished(disk, directory, `${name}.tmp`);
   try {
-    const output = new SnapshotOutput(file, identity, point);
+    const output = new SnapshotOutput(file, identity, point, SNAPSHOT_CHUNK_BYTES);
     for (const bytes of payload) output.append(bytes);
     const info = infoOf(output.end());
     file.syncNow();
@@ -192,12 +196,22 @@ export class SnapshotFiles {
   readonly #disk: Disk;
   readonly #directory: string;
   readonly #identity: WalIdentity;
+  /** Payload of each chunk but the last, in files that are written now. Those that are there may have others. */
+  readonly chunkBytes: number;
   /** Durable ones, ascending. */
   readonly #files: SnapshotFile[];
   #writer: SnapshotWriter | null = null;
 
   /** For `openWal`. */
-  constructor(disk: Disk, directory: string, identity: WalIdentity, files: readonly SnapshotFile[]) {
+  constructor(
+    disk: Disk,
+    directory: string,
+    identity: WalIdentity,
+    chunkBytes: number,
+    files: readonly SnapshotFile[],
+  ) {
+    assert(Number.isInteger(chunkBytes) && chunkBytes >= 1 && chunkBytes <= SNAPSHOT_CHUNK_BYTES);
+    this.chunkBytes = chunkBytes;
     this.#disk = disk;
     this.#directory = directory;
     this.#identity = identity;
@@ -227,7 +241,7 @@ export class SnapshotFiles {
     const name = snapshotName(point.index);
     const file = createUnfinished(this.#disk, this.#directory, `${name}.tmp`);
     try {
-      const output = new SnapshotOutput(file, this.#identity, point);
+      const output = new SnapshotOutput(file, this.#identity, point, this.chunkBytes);
       const writer = new SnapshotWriter(this.#disk, this.#directory, name, file, output, (finished) => {
         this.#writer = null;
         if (finished !== null) this.#files.push(finished);

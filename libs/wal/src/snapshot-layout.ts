@@ -9,12 +9,11 @@ import type { WalIdentity } from './segment.js';
 
 /** The byte layout of a snapshot file; FORMAT.md has the tables. */
 
-/** Payload of each chunk but the last. Fixed, so that any chunk can be found without reading another. */
+/** Payload of each chunk but the last, unless told otherwise, and at most. One size in a file: any chunk is found without reading another. */
 export const SNAPSHOT_CHUNK_BYTES = 256 * 1024;
 export const SNAPSHOT_HEADER_BYTES = 80;
 export const CHUNK_PREFIX_BYTES = 8;
 export const SNAPSHOT_FOOTER_BYTES = 24;
-const FRAME_BYTES = CHUNK_PREFIX_BYTES + SNAPSHOT_CHUNK_BYTES;
 const MAGIC = Buffer.from('QUORSNP\n', 'latin1');
 const FORMAT_VERSION = 3;
 /** Takes the place of a chunk's number in the footer's checksum: no chunk ever looks like a footer. */
@@ -37,6 +36,15 @@ export interface SnapshotInfo {
 export interface SnapshotFile extends SnapshotInfo {
   /** The header's checksum; those of chunks and footer start from it. */
   readonly checksum: number;
+  /** Payload of each chunk but the last. */
+  readonly chunkBytes: number;
+}
+
+/** What a header says. */
+export interface SnapshotHeader {
+  readonly point: SnapshotPoint;
+  readonly checksum: number;
+  readonly chunkBytes: number;
 }
 
 export function snapshotName(index: number): string {
@@ -54,31 +62,35 @@ export function isUnfinishedSnapshot(name: string): boolean {
   return UNFINISHED_NAME.test(name);
 }
 
-export function chunkCountOf(payloadBytes: number): number {
-  return Math.max(1, Math.ceil(payloadBytes / SNAPSHOT_CHUNK_BYTES));
+export function chunkCountOf(payloadBytes: number, chunkBytes: number): number {
+  return Math.max(1, Math.ceil(payloadBytes / chunkBytes));
 }
 
 /** Where a chunk's frame stands in the file, and how many bytes of payload it has. */
-export function placeOfChunk(info: SnapshotInfo, chunk: number): { position: number; length: number } {
-  assert(Number.isInteger(chunk) && chunk >= 0 && chunk < info.chunkCount, `no chunk ${chunk}`);
-  const before = chunk * SNAPSHOT_CHUNK_BYTES;
+export function placeOfChunk(file: SnapshotFile, chunk: number): { position: number; length: number } {
+  assert(Number.isInteger(chunk) && chunk >= 0 && chunk < file.chunkCount, `no chunk ${chunk}`);
+  const { chunkBytes, payloadBytes } = file;
   return {
-    position: SNAPSHOT_HEADER_BYTES + chunk * FRAME_BYTES,
-    length: Math.min(SNAPSHOT_CHUNK_BYTES, info.payloadBytes - before),
+    position: SNAPSHOT_HEADER_BYTES + chunk * (CHUNK_PREFIX_BYTES + chunkBytes),
+    length: Math.min(chunkBytes, payloadBytes - chunk * chunkBytes),
   };
 }
 
-export function fileBytesOf(payloadBytes: number): number {
-  const frames = chunkCountOf(payloadBytes) * CHUNK_PREFIX_BYTES + payloadBytes;
+export function fileBytesOf({ payloadBytes, chunkBytes }: SnapshotFile): number {
+  const frames = chunkCountOf(payloadBytes, chunkBytes) * CHUNK_PREFIX_BYTES + payloadBytes;
   return SNAPSHOT_HEADER_BYTES + frames + SNAPSHOT_FOOTER_BYTES;
 }
 
-export function encodeSnapshotHeader(identity: WalIdentity, point: SnapshotPoint): Buffer {
+export function encodeSnapshotHeader(
+  identity: WalIdentity,
+  point: SnapshotPoint,
+  chunkBytes: number,
+): Buffer {
   assert(point.index > 0, 'a snapshot of nothing');
   const bytes = Buffer.alloc(SNAPSHOT_HEADER_BYTES);
   MAGIC.copy(bytes, 0);
   bytes.writeUInt32LE(FORMAT_VERSION, 8);
-  bytes.writeUInt32LE(SNAPSHOT_CHUNK_BYTES, 12);
+  bytes.writeUInt32LE(chunkBytes, 12);
   writeIdentity(bytes, identity);
   writeUint53(bytes, point.index, 60);
   writeUint53(bytes, point.term, 68);
@@ -87,14 +99,14 @@ export function encodeSnapshotHeader(identity: WalIdentity, point: SnapshotPoint
 }
 
 /**
- * The header's point and checksum, or what is wrong with it. A sound header of another format, member or index throws
+ * What the header says, or what is wrong with it. A sound header of another format, member or index throws
  * `WalDamagedError`: that file did not rot, so nothing may be decided without a person, least of all its removal.
  */
 export function decodeSnapshotHeader(
   bytes: Buffer,
   name: string,
   identity: WalIdentity,
-): { point: SnapshotPoint; checksum: number } | string {
+): SnapshotHeader | string {
   if (bytes.length < SNAPSHOT_HEADER_BYTES) return 'the file ends inside its header';
   if (!bytes.subarray(0, 8).equals(MAGIC)) return 'not a snapshot of a Quorate member';
   const checksum = headerChecksum(bytes);
@@ -111,11 +123,12 @@ export function decodeSnapshotHeader(
   const index = readUint53(bytes, 60);
   const termNumber = readUint53(bytes, 68);
   const chunkBytes = bytes.readUInt32LE(12);
-  if (index === null || termNumber === null || chunkBytes !== SNAPSHOT_CHUNK_BYTES) {
+  const isSize = chunkBytes >= 1 && chunkBytes <= SNAPSHOT_CHUNK_BYTES;
+  if (index === null || termNumber === null || !isSize) {
     return 'the header makes no sense';
   }
   if (snapshotName(index) !== name) throw new WalDamagedError(name, 60, `the header says index ${index}`);
-  return { point: { index: logIndex(index), term: term(termNumber) }, checksum };
+  return { point: { index: logIndex(index), term: term(termNumber) }, checksum, chunkBytes };
 }
 
 export function headerChecksum(header: Buffer): number {
@@ -162,17 +175,20 @@ export function encodeFooter(info: SnapshotInfo, fileChecksum: number): Buffer {
 }
 
 /** What the footer says, or null if it is not one of this file. */
-export function decodeFooter(bytes: Buffer, point: SnapshotPoint, fileChecksum: number): SnapshotInfo | null {
+export function decodeFooter(bytes: Buffer, header: SnapshotHeader): SnapshotFile | null {
+  const { point, checksum, chunkBytes } = header;
   if (bytes.length !== SNAPSHOT_FOOTER_BYTES) return null;
-  if (bytes.readUInt32LE(0) !== checksumOf(bytes.subarray(4), fileChecksum, FOOTER_NUMBER)) return null;
+  if (bytes.readUInt32LE(0) !== checksumOf(bytes.subarray(4), checksum, FOOTER_NUMBER)) return null;
   const payloadBytes = readUint53(bytes, 8);
   const chunkCount = bytes.readUInt32LE(4);
-  if (payloadBytes === null || chunkCountOf(payloadBytes) !== chunkCount) return null;
+  if (payloadBytes === null || chunkCountOf(payloadBytes, chunkBytes) !== chunkCount) return null;
   return {
     index: point.index,
     term: point.term,
     chunkCount,
     payloadBytes,
     digest: bytes.readUInt32LE(16),
+    checksum,
+    chunkBytes,
   };
 }

@@ -16,6 +16,7 @@ import type { Connected, LeftSegment, LogContents } from './recovery.js';
 import { createSegment, segmentName, writeFully, SEGMENT_START_BYTES } from './segment.js';
 import type { WalIdentity } from './segment.js';
 import { findSnapshots, infoOf, SnapshotFiles } from './snapshot-files.js';
+import { SNAPSHOT_CHUNK_BYTES } from './snapshot-layout.js';
 import type { SnapshotInfo } from './snapshot-layout.js';
 
 export interface WalOptions {
@@ -26,6 +27,8 @@ export interface WalOptions {
    * the disk much less. 256 KiB unless told otherwise, 1 MiB at most; 8 for a file that always ends with its records.
    */
   readonly allocationBytes?: number;
+  /** Payload of each chunk but the last of the snapshots that are written. 256 KiB unless told otherwise, and at most. */
+  readonly snapshotChunkBytes?: number;
 }
 
 export interface WalRecovered {
@@ -140,7 +143,8 @@ export function openWal(
     damagedSnapshots: found.damaged.map(({ name }) => name),
     tornBytes,
   };
-  const snapshots = new SnapshotFiles(disk, directory, contents.identity, found.whole);
+  const chunkBytes = options.snapshotChunkBytes ?? SNAPSHOT_CHUNK_BYTES;
+  const snapshots = new SnapshotFiles(disk, directory, contents.identity, chunkBytes, found.whole);
   const wal = new Wal(disk, directory, options, contents, connected, file, snapshots);
   return { wal, recovered, snapshots };
 }

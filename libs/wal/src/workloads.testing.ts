@@ -30,7 +30,7 @@ type MakeBatch = (model: Model, number: number, newest: TakenSnapshot | null) =>
 
 export interface Workload {
   readonly name: string;
-  readonly options: Required<WalOptions>;
+  readonly options: Required<Pick<WalOptions, 'segmentBytesMax' | 'allocationBytes'>>;
   /** Formatted with it; 0 if absent. */
   readonly recovery?: number;
   readonly steps: readonly Step[];

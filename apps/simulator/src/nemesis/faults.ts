@@ -5,6 +5,7 @@ import * as feed from './feed-faults.js';
 import * as host from './host-faults.js';
 import * as network from './network-faults.js';
 import * as operator from './operator-acts.js';
+import * as snapshot from './snapshot-faults.js';
 
 export interface FaultEntry {
   /** In how many worlds it is there at all: always-on faults hide each other's bugs. */
@@ -132,6 +133,18 @@ export const FAULTS = {
     counted: ['snapshot by command'],
   },
   backup: { probability: 0.3, meanMs: [1_000, 5_000], run: operator.takeBackup, counted: ['backup'] },
+  interruptedFetch: {
+    probability: 0.6,
+    meanMs: [1_000, 5_000],
+    run: snapshot.interruptFetch,
+    counted: [
+      'member left behind',
+      'fetch of a snapshot ends with its member',
+      'leader falls during a fetch',
+      'leader hands over during a fetch',
+      'fetch of a snapshot is cut off',
+    ],
+  },
 } as const satisfies Record<string, FaultEntry>;
 
 export type FaultKind = keyof typeof FAULTS;
