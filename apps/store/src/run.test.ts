@@ -1,4 +1,4 @@
-import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { decodeFeedMessage } from '@quorate/feed';
 import { revision } from '@quorate/kv';
@@ -7,7 +7,9 @@ import type { LinkConnection } from '@quorate/link';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { TestCluster, ask } from './cluster.testing.js';
+import { NodeDisk } from '@quorate/wal';
 import { parseConfiguration } from './configuration/configuration.js';
+import { writeDivergenceMark } from './data-folder/divergence-mark.js';
 import { Log } from './log.js';
 import { runMember } from './run.js';
 
@@ -102,6 +104,32 @@ describe('a member', () => {
       type: 'written',
       revision: 2,
     });
+  });
+
+  it('that found its state to differ stays out after a restart, until it begins anew', async () => {
+    const app = await start();
+    const connection = connect('client');
+    const clientId = await register(connection);
+    await write(connection, clientId, 1, createContent);
+    await app.close();
+    const divergence = { index: 2, revision: 1, stateHash: 'aa', stateHashOfMajority: 'bb' };
+    writeDivergenceMark(new NodeDisk(), cluster.dataFolder(1), divergence);
+    lines = [];
+    const out = await start();
+    expect(lines.join('\n')).toContain('was found to differ');
+    const asked = connect('client');
+    expect(await ask(asked, { ...read, token: cluster.token })).toMatchObject({ code: 'DIVERGED' });
+    expect(await ask(asked, { type: 'register' })).toMatchObject({ code: 'DIVERGED' });
+    expect(await ask(asked, { type: 'snapshot', token: cluster.token })).toMatchObject({ code: 'DIVERGED' });
+    await out.close();
+    // A folder with the mark alone is no empty one.
+    for (const name of readdirSync(cluster.dataFolder(1)))
+      if (name !== 'diverged') rmSync(join(cluster.dataFolder(1), name), { recursive: true });
+    await expect(cluster.format(1)).rejects.toThrow('is not empty (it holds diverged)');
+    rmSync(join(cluster.dataFolder(1), 'diverged'));
+    await cluster.format(1);
+    await start();
+    expect(await ask(connect('client'), { type: 'register' })).toMatchObject({ type: 'registered' });
   });
 
   it('starts from its snapshot, and refuses in one sentence when a bit of its content flipped', async () => {

@@ -37,6 +37,8 @@ export class World {
   readonly heldSyncs: (() => void)[] = [];
   fatal: Error | null = null;
   readonly divergences: Divergence[] = [];
+  /** By member, as it keeps it over a restart. */
+  readonly divergenceOf = new Map<MemberId, Divergence>();
   readonly #config: Partial<ReplicaConfig>;
 
   readonly ids: readonly MemberId[];
@@ -56,12 +58,16 @@ export class World {
 
   #open(self: MemberId, disk: SimulatedDisk): World['members'][number] {
     // Small segments, so that compaction has some to remove.
-    const storage = openWal(disk, '/data', { segmentBytesMax: 2_000 });
+    const opened = openWal(disk, '/data', { segmentBytesMax: 2_000 });
+    const storage = { ...opened, divergence: this.divergenceOf.get(self) ?? null };
     const sent: Message[] = [];
     const config = { self, members: this.ids, ...CLUSTER, ...this.#config };
     const environment = this.#environment(self, sent);
     const replica = new Replica(config, environment, storage, {
-      diverged: (divergence) => void this.divergences.push(divergence),
+      diverged: (divergence) => {
+        this.divergences.push(divergence);
+        this.divergenceOf.set(self, divergence);
+      },
     });
     return { replica, handler: new RequestHandler(replica, policies), disk, sent };
   }

@@ -68,6 +68,8 @@ export interface ReplicaStorage {
   readonly wal: Wal;
   readonly recovered: WalRecovered;
   readonly snapshots: SnapshotFiles;
+  /** An earlier process of this member found its state to differ from the majority's: it never serves from that again. */
+  readonly divergence?: Divergence | null;
 }
 
 /** What a replica needs of the world. The store gives it sockets and clocks, the simulator its own. */
@@ -136,7 +138,7 @@ export class Replica {
   readonly #transfers: Transfers;
   readonly #stateHashes: StateHashes;
   readonly #hashEveryEntries: number;
-  #divergence: Divergence | null = null;
+  #divergence: Divergence | null;
   readonly #environment: ReplicaEnvironment;
   readonly #wal: Wal;
   readonly #observer: ReplicaObserver;
@@ -173,6 +175,7 @@ export class Replica {
     observer: ReplicaObserver = {},
   ) {
     const { wal, recovered, snapshots } = storage;
+    this.#divergence = storage.divergence ?? null;
     assert.equal(recovered.identity.clusterId, config.clusterId);
     assert.equal(recovered.identity.memberId, config.self);
     this.config = config;
@@ -196,6 +199,7 @@ export class Replica {
       },
       recovered,
     );
+    this.raft.storageStalled = this.#divergence !== null;
     this.#snapshots = new Snapshots(
       {
         raft: this.raft,
@@ -535,7 +539,8 @@ export class Replica {
     this.#releaseDurable();
     this.#apply(ready.committed);
     this.#answerReads(ready);
-    if (ready.snapshotOffered !== null)
+    // Who diverged fetches nothing either: it would take room at both ends, and it never serves from it.
+    if (ready.snapshotOffered !== null && this.#divergence === null)
       this.#snapshots.offered(ready.snapshotOffered.from, ready.snapshotOffered.point);
   }
 

@@ -496,6 +496,35 @@ describe('comparing states', () => {
     expect(world.members[1]!.replica.raft.role).toBe('leader');
   });
 
+  it('one that differs stays out when it is started again: it serves nothing, fetches nothing and does not lead', () => {
+    const { world, client } = diverging(3);
+    writeMany(world, client, 30);
+    world.pass(300);
+    expect(world.divergenceOf.get(memberId(3))).toMatchObject({ index: 10 });
+    world.restart(3);
+    expect(world.members[2]!.replica.status().diverged).toBe(true);
+    expect(world.ask(3, get('k1')).answer).toMatchObject({ code: 'DIVERGED' });
+    world.pass(2_000);
+    expect(world.ask(3, get('k1')).answer).toMatchObject({ code: 'DIVERGED' });
+    expect(world.ask(3, { type: 'snapshot', token: 'right' }).answer).toMatchObject({ code: 'DIVERGED' });
+    // It is told once, by the process that found it out.
+    expect(world.divergences).toHaveLength(1);
+    world.cut.add(3);
+    writeMany(world, client, 5, 'later');
+    for (let round = 0; round < 2; round += 1) {
+      world.ask(1, { type: 'snapshot', token: 'right' });
+      writeMany(world, client, 5, `round ${round} `);
+    }
+    world.members[2]!.sent.length = 0;
+    world.cut.clear();
+    world.pass(1_500);
+    expect(world.members[2]!.sent.some(({ type }) => type === 'snapshotChunkRequest')).toBe(false);
+    world.cut.add(1);
+    world.pass(6_000);
+    expect(world.members[2]!.replica.raft.role).not.toBe('leader');
+    expect(world.members[1]!.replica.raft.role).toBe('leader');
+  });
+
   it('what waits at the moment when it finds out is not answered from its state', () => {
     const { world, client } = diverging(3);
     world.hold((message) => message.type === 'readIndexResponse');

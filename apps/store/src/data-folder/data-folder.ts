@@ -3,6 +3,7 @@ import type { ClusterMember } from '@quorate/api';
 import type { ClusterDescription } from '@quorate/link';
 import { DecodeError } from '@quorate/kv';
 import { memberId } from '@quorate/raft';
+import type { Divergence } from '@quorate/replica';
 import {
   NodeDisk,
   WalDamagedError,
@@ -17,11 +18,14 @@ import {
 import type { FolderLock, SnapshotFiles, Wal, WalIdentity, WalRecovered } from '@quorate/wal';
 import { errorText } from '../configuration/cluster-file.js';
 import { StartError } from '../configuration/configuration.js';
+import { readDivergenceMark } from './divergence-mark.js';
 
 export interface OpenFolder {
   readonly wal: Wal;
   readonly recovered: WalRecovered;
   readonly snapshots: SnapshotFiles;
+  /** What an earlier process found out about the state of this member. */
+  readonly divergence: Divergence | null;
   readonly lock: FolderLock;
 }
 
@@ -98,7 +102,8 @@ export async function openFolder(directory: string, identity: WalIdentity): Prom
     refuseOther(directory, found, identity);
     const lock = await lockFolder(directory);
     try {
-      return { ...openWal(disk, directory), lock };
+      const divergence = readDivergenceMark(disk, directory);
+      return { ...openWal(disk, directory), divergence, lock };
     } catch (error) {
       await lock.release();
       throw error;

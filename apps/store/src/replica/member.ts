@@ -5,9 +5,9 @@ import { authorize, failure } from '@quorate/api';
 import { connectFeed } from '@quorate/feed/nats';
 import type { FeedConnection, FeedConnectionCounters } from '@quorate/feed/nats';
 import { memberId } from '@quorate/raft';
-import { type MemberCondition, Replica, RequestHandler } from '@quorate/replica';
-import type { WalStats } from '@quorate/wal';
-import type { OwnCluster } from '../configuration/cluster-file.js';
+import { type Divergence, type MemberCondition, Replica, RequestHandler } from '@quorate/replica';
+import { NodeDisk, type WalStats } from '@quorate/wal';
+import { errorText, type OwnCluster } from '../configuration/cluster-file.js';
 import type { NatsConfiguration, StoreConfiguration } from '../configuration/configuration.js';
 import { readPassword } from '../configuration/secrets.js';
 import type { MemberSecrets } from '../configuration/secrets.js';
@@ -20,6 +20,7 @@ import {
   startError,
 } from '../data-folder/data-folder.js';
 import type { OpenFolder } from '../data-folder/data-folder.js';
+import { writeDivergenceMark } from '../data-folder/divergence-mark.js';
 import type { Links } from '../link/links.js';
 import type { Log } from '../log.js';
 import { FeedOutlets } from './feed-outlets.js';
@@ -134,6 +135,12 @@ export class Member {
         'this member lost what it had: it fetches everything from the others, and neither votes nor acknowledges until it has it',
       );
     }
+    const { divergence } = running.folder;
+    if (divergence !== null) {
+      log.error(
+        `the state of this member was found to differ from the majority's at log index ${divergence.index}, revision ${divergence.revision}: it does not serve. Keep its folder for the analysis, and give the member an empty log.`,
+      );
+    }
     log.info(`member ${self.id} of ${cluster.members.length} runs`, {
       linkPort: self.linkPort,
       term: recovered.hardState.term,
@@ -225,12 +232,7 @@ export class Member {
         roleChanged: (condition) => this.#roleChanged(condition),
         applied: () => this.#running?.feed.schedule(),
         installed: (index) => this.#installed(index),
-        diverged: ({ index, revision }) => {
-          this.#running?.feed.stop();
-          this.#options.log.error(
-            `the state of this member differs from the majority's at log index ${index}, revision ${revision}: it has stopped serving. Keep its folder for the analysis.`,
-          );
-        },
+        diverged: (divergence) => this.#diverged(divergence),
       },
     );
     const nats = natsLoginOrNull === null ? null : this.#connectNats(natsLoginOrNull);
@@ -303,6 +305,21 @@ export class Member {
     this.#caughtUp ||= running.replica.caughtUp && !condition.recovering;
     this.#memberLog.quorum(condition);
     this.#memberLog.recovering(condition);
+  }
+
+  /** Told once: by then nothing is answered from this state any more. */
+  #diverged(divergence: Divergence): void {
+    const { log, configuration } = this.#options;
+    const { index, revision } = divergence;
+    this.#running?.feed.stop();
+    log.error(
+      `the state of this member differs from the majority's at log index ${index}, revision ${revision}: it has stopped serving, also after a restart. Keep its folder for the analysis.`,
+    );
+    try {
+      writeDivergenceMark(new NodeDisk(), configuration.dataDirectory, divergence);
+    } catch (error) {
+      log.error(`that could not be written down: do not restart this member. ${errorText(error)}`);
+    }
   }
 
   #installed(index: number): void {
