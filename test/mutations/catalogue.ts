@@ -1112,4 +1112,22 @@ export const MUTATIONS: readonly Mutation[] = [
     replace: '    if (leaf.generation <= this.#generation) return leaf;',
     finder: 'captures',
   },
+  {
+    id: 'M123',
+    bug: 'a chunk of a snapshot that was lost is not asked for again',
+    rule: 'P24',
+    file: 'libs/replica/src/snapshot-receiver.ts',
+    find: 'if (transfer.ticksWithoutChunk % ASK_AGAIN_TICKS === 0) this.#ask(transfer);',
+    replace: 'void ASK_AGAIN_TICKS;',
+    finder: 'directed scenarios',
+  },
+  {
+    id: 'M124',
+    bug: 'a member goes on asking the leader that was for the rest of a snapshot',
+    rule: 'P24',
+    file: 'libs/replica/src/snapshot-receiver.ts',
+    find: '      current.from = from;\n',
+    replace: '',
+    finder: 'directed scenarios',
+  },
 ];

@@ -735,6 +735,50 @@ function staleMemberAtResync(): void {
   finish(simulation, 50);
 }
 
+/** P24: a chunk is lost, then the leader changes: the member goes on with the chunk that it needs next, and is whole within seconds. */
+function interruptedTransfer(): void {
+  const simulation = begin(35, { snapshotChunkBytes: 50 });
+  const { world, network } = simulation;
+  const leader = leaderOf(simulation);
+  const [behind, successor] = followersOf(simulation);
+  if (behind === undefined || successor === undefined) return expectThat(simulation, false, 'two followers');
+  const links = bothWays([behind.host.name], [leader.host.name, successor.host.name]);
+  isolate(simulation, behind);
+  for (let key = 0; key < 20; key += 1) expectDone(simulation, putNow(simulation, `key-${key}`));
+  // The log behind the last snapshot but one is kept, so it takes two.
+  for (let round = 0; round < 2; round += 1) {
+    expectDone(simulation, putNow(simulation, `round-${round}`));
+    pass(simulation, 300);
+    for (const { host, replica } of [leader, successor])
+      host.accept(() => replica?.takeSnapshot(1_000, () => {}));
+    pass(simulation, 300);
+  }
+  const index = leader.replica?.raft.snapshotPoint?.index;
+  expectThat(
+    simulation,
+    index === successor.replica?.raft.snapshotPoint?.index,
+    'both have the same snapshot',
+  );
+  for (const [from, to] of links) {
+    network.mend(from, to);
+    network.slow(from, to, 10);
+  }
+  world.runUntil(world.nowMs + 5_000, () => behind.fetchesSnapshot);
+  for (const [from, to] of links) network.cut(from, to);
+  pass(simulation, 100);
+  for (const [from, to] of links) network.mend(from, to);
+  pass(simulation, 500);
+  expectThat(simulation, behind.fetchesSnapshot, 'it is still fetching');
+  leader.host.accept(() => leader.replica?.transfer(successor.id, 2_000, () => {}));
+  world.runUntil(world.nowMs + 5_000, () => (behind.replica?.raft.appliedIndex ?? 0) >= (index ?? 0));
+  for (const mark of [
+    'a snapshot was fetched although chunks were lost',
+    'a snapshot was fetched from one leader after the other',
+  ])
+    expectThat(simulation, (world.marks.get(mark) ?? 0) === 1, mark);
+  finish(simulation, 20);
+}
+
 export const SCENARIOS: Readonly<Record<string, () => void>> = {
   'all members lose power at once, twenty times, under load': allLosePower,
   'a single member loses power between its write and its fsync': oneLosesPower,
@@ -770,4 +814,5 @@ export const SCENARIOS: Readonly<Record<string, () => void>> = {
   'a cache that finds a stale member first leaves it for one that knows more': staleMemberNear,
   'a cache that begins anew is not taken back in time by a member that is behind': staleMemberAtResync,
   'the power goes right after an election': powerLostRightAfterAnElection,
+  'a chunk of a snapshot is lost, and then its leader changes': interruptedTransfer,
 };

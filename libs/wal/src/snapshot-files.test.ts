@@ -105,7 +105,9 @@ describe('SnapshotFiles', () => {
     }
     const { machine } = machineWithLog();
     for (const snapshotChunkBytes of [0, 1.5, SNAPSHOT_CHUNK_BYTES + 1])
-      expect(() => openWal(machine.disk, DIRECTORY, { snapshotChunkBytes })).toThrow();
+      expect(() => openWal(machine.disk, DIRECTORY, { snapshotChunkBytes })).toThrow(
+        `chunks of ${snapshotChunkBytes} bytes`,
+      );
   });
 
   it('P10: is the newest only after its name is durable, and until then a crash leaves nothing of it', () => {

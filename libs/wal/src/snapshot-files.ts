@@ -210,7 +210,8 @@ export class SnapshotFiles {
     chunkBytes: number,
     files: readonly SnapshotFile[],
   ) {
-    assert(Number.isInteger(chunkBytes) && chunkBytes >= 1 && chunkBytes <= SNAPSHOT_CHUNK_BYTES);
+    const isSize = Number.isInteger(chunkBytes) && chunkBytes >= 1 && chunkBytes <= SNAPSHOT_CHUNK_BYTES;
+    assert(isSize, `chunks of ${chunkBytes} bytes`);
     this.chunkBytes = chunkBytes;
     this.#disk = disk;
     this.#directory = directory;
