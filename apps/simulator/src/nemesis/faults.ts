@@ -137,13 +137,7 @@ export const FAULTS = {
     probability: 0.6,
     meanMs: [1_000, 5_000],
     run: snapshot.interruptFetch,
-    counted: [
-      'member left behind',
-      'fetch of a snapshot ends with its member',
-      'leader falls during a fetch',
-      'leader hands over during a fetch',
-      'fetch of a snapshot is cut off',
-    ],
+    counted: ['member left behind', 'fetch of a snapshot struck'],
   },
 } as const satisfies Record<string, FaultEntry>;
 

@@ -5,6 +5,7 @@ const DEADLINE_MS = 2_000;
 /** So often it is looked whether the member has begun to fetch, for so long. */
 const LOOK_MS = 5;
 const LOOKS_MAX = 600;
+const STRUCK = 'fetch of a snapshot struck';
 
 /**
  * A member is left behind until it needs a snapshot, and is struck in the middle of fetching it: transfers are short, and no other fault
@@ -57,16 +58,16 @@ function strike(context: FaultContext, member: SimulatedMember): void {
   const [name, leaderName] = [member.host.name, leader.host.name];
   switch (random.pick(['member', 'leader', 'link', 'successor', 'successor'] as const)) {
     case 'member':
-      fault('fetch of a snapshot ends with its member', `${name} falls while it fetches a snapshot`);
+      fault(STRUCK, `${name} falls while it fetches a snapshot`);
       member.stop(random.pick(['power', 'process']));
       return restartLater(context, member);
     case 'leader':
-      fault('leader falls during a fetch', `${leaderName} falls while ${name} fetches a snapshot of it`);
+      fault(STRUCK, `${leaderName} falls while ${name} fetches a snapshot of it`);
       leader.stop(random.pick(['power', 'process']));
       cluster.peerGone(leader);
       return restartLater(context, leader);
     case 'link': {
-      fault('fetch of a snapshot is cut off', `${name} loses ${leaderName} while it fetches a snapshot`);
+      fault(STRUCK, `${name} loses ${leaderName} while it fetches a snapshot`);
       const cuts = bothWays([name], [leaderName]);
       for (const [from, to] of cuts) network.cut(from, to);
       return undoLater(random.exponential(700), () => {
@@ -92,9 +93,6 @@ function handOver(
   const candidates = equals.length > 0 ? equals : others;
   if (candidates.length === 0 || !leader.host.isRunning) return;
   const to = random.pick(candidates);
-  fault(
-    'leader hands over during a fetch',
-    `${leader.host.name} hands over to ${to.host.name} while ${member.host.name} fetches`,
-  );
+  fault(STRUCK, `${leader.host.name} hands over to ${to.host.name} while ${member.host.name} fetches`);
   leader.host.accept(() => leader.replica?.transfer(to.id, DEADLINE_MS, () => {}));
 }
