@@ -22,7 +22,17 @@ export async function initApplication(app: NestFastifyApplication): Promise<void
   app
     .getHttpAdapter()
     .getInstance()
-    .addHook('onRequest', async (request) => refuseByHead(request, adminTokenHash, tokens))
+    .addHook('onRequest', (request, _reply, done) => {
+      try {
+        refuseByHead(request, adminTokenHash, tokens);
+      } catch (error) {
+        done(
+          error instanceof Error ? error : new Error('A request could not be looked at.', { cause: error }),
+        );
+        return;
+      }
+      done();
+    })
     .addHook('onResponse', (request, reply, done) => {
       const route = request.is404 ? 'unknown' : (request.routeOptions.url ?? 'unknown');
       metrics.recordRequest('http', route, reply.statusCode, reply.elapsedTime / 1000);

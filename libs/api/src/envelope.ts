@@ -20,7 +20,16 @@ export function entryEnvelope(entry: Entry): EntryEnvelope {
  * spellings, key order and spaces of the value come back as they were put.
  */
 export function writeEnvelopeJson(entry: Entry): Uint8Array {
-  return Buffer.concat(envelopeParts(entry));
+  const { namespace, key, value, revision, version, createRevision } = entry;
+  const head = `{"namespace":${JSON.stringify(namespace)},"key":${JSON.stringify(key)},"value":`;
+  const tail = `,"revision":${revision},"version":${version},"createRevision":${createRevision}}`;
+  const valueAt = Buffer.byteLength(head);
+  const tailAt = valueAt + value.length;
+  const bytes = Buffer.allocUnsafe(tailAt + tail.length);
+  bytes.write(head, 0);
+  bytes.set(value, valueAt);
+  bytes.write(tail, tailAt, 'latin1');
+  return bytes;
 }
 
 /** The answer of a list as JSON text, each value byte for byte. `asOf`: the revision at which the list is complete. */
@@ -28,17 +37,8 @@ export function writeEntriesJson(entries: readonly Entry[], truncated: boolean, 
   const parts: Uint8Array[] = [Buffer.from('{"entries":[')];
   entries.forEach((entry, index) => {
     if (index > 0) parts.push(Buffer.from(','));
-    parts.push(...envelopeParts(entry));
+    parts.push(writeEnvelopeJson(entry));
   });
   parts.push(Buffer.from(`],"truncated":${truncated},"revision":${asOf}}`));
   return Buffer.concat(parts);
-}
-
-function envelopeParts(entry: Entry): Uint8Array[] {
-  const { namespace, key, value, revision, version, createRevision } = entry;
-  return [
-    Buffer.from(`{"namespace":${JSON.stringify(namespace)},"key":${JSON.stringify(key)},"value":`),
-    value,
-    Buffer.from(`,"revision":${revision},"version":${version},"createRevision":${createRevision}}`),
-  ];
 }

@@ -171,12 +171,9 @@ export interface Staleness {
 
 /** `ms=84, lag=3, revision=1234, quorum=?1`: an RFC 9651 dictionary. The bound is rounded up, never down. */
 export function formatStaleness(staleness: Staleness): string {
-  return [
-    ...(staleness.ms === null ? [] : [`ms=${Math.ceil(staleness.ms)}`]),
-    ...(staleness.lag === null ? [] : [`lag=${staleness.lag}`]),
-    `revision=${staleness.revision}`,
-    `quorum=?${staleness.quorum ? 1 : 0}`,
-  ].join(', ');
+  const ms = staleness.ms === null ? '' : `ms=${Math.ceil(staleness.ms)}, `;
+  const lag = staleness.lag === null ? '' : `lag=${staleness.lag}, `;
+  return `${ms}${lag}revision=${staleness.revision}, quorum=?${staleness.quorum ? 1 : 0}`;
 }
 
 /** Reads a `Staleness` header of ours; null when it is not one. For the SDK and the CLI. */

@@ -30,7 +30,7 @@ export class ClusterController {
   @Needs('cluster:read')
   async read(@Res() reply: FastifyReply): Promise<void> {
     const members = await this.store.members();
-    await sendAnswer(reply, jsonAnswer(200, {}, clusterAnswer(this.cluster, members, this.view.status())));
+    sendAnswer(reply, jsonAnswer(200, {}, clusterAnswer(this.cluster, members, this.view.status())));
   }
 
   @Post('transfer')
@@ -40,7 +40,7 @@ export class ClusterController {
     @Body({ schema: transferBodySchema.default({}) }) body: TransferBody,
     @Res() reply: FastifyReply,
   ): Promise<void> {
-    await sendAnswer(reply, await transferLeadership(this.store, token, body));
+    sendAnswer(reply, await transferLeadership(this.store, token, body));
   }
 
   @Post('snapshot')
@@ -50,7 +50,7 @@ export class ClusterController {
     @Body({ schema: snapshotBodySchema.default({}) }) _body: object,
     @Res() reply: FastifyReply,
   ): Promise<void> {
-    await sendAnswer(reply, await takeSnapshot(this.store, token));
+    sendAnswer(reply, await takeSnapshot(this.store, token));
   }
 
   /** A stream that fails after its head was sent takes the connection with it: nobody may mistake a part for the whole. */

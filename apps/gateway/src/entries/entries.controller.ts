@@ -2,9 +2,8 @@ import { HEADERS, listQuerySchema, parseCondition, parseReadLevel, type ListQuer
 import { Body, Controller, Delete, Get, Inject, Put, Query, Res } from '@nestjs/common';
 import type { FastifyReply } from 'fastify';
 import { sendAnswer } from '../http/answer.js';
-import { RequestHeaders, type HeaderReader } from '../http/request-headers.js';
-import { RawUrl, entryPathOf, namespaceOf } from '../http/raw-path.js';
-import { CallerToken } from '../request/caller.js';
+import { RequestHead } from '../http/request-head.js';
+import { entryPathOf, namespaceOf } from '../http/raw-path.js';
 import { Needs } from '../request/needs.js';
 import { ConsistencyTokens } from '../store/consistency-tokens.js';
 import { STORE, VIEW, type Store, type View } from '../store/store.js';
@@ -23,9 +22,7 @@ export class EntriesController {
   @Get()
   @Needs('entries:read')
   async list(
-    @CallerToken() token: string,
-    @RawUrl() url: string,
-    @RequestHeaders() header: HeaderReader,
+    @RequestHead() { token, url, header }: RequestHead,
     @Query({ schema: listQuerySchema }) query: ListQuery,
     @Res() reply: FastifyReply,
   ): Promise<void> {
@@ -36,60 +33,57 @@ export class EntriesController {
       limit: query.limit,
       consistencyToken: header(HEADERS.consistencyToken),
     });
-    await sendAnswer(reply, answer);
+    sendAnswer(reply, answer);
   }
 
   @Get('*')
   @Needs('entries:read')
-  async read(
-    @CallerToken() token: string,
-    @RawUrl() url: string,
-    @RequestHeaders() header: HeaderReader,
-    @Res() reply: FastifyReply,
-  ): Promise<void> {
+  async read(@RequestHead() { token, url, header }: RequestHead, @Res() reply: FastifyReply): Promise<void> {
+    const { namespace, key } = entryPathOf(url);
     const answer = await readEntry(this.store, this.view, this.tokens, {
       token,
-      ...entryPathOf(url),
+      namespace,
+      key,
       level: parseReadLevel(header(HEADERS.readConsistency)),
       consistencyToken: header(HEADERS.consistencyToken),
       ifNoneMatch: header(HEADERS.ifNoneMatch),
     });
-    await sendAnswer(reply, answer);
+    sendAnswer(reply, answer);
   }
 
   @Put('*')
   @Needs('entries:write')
   async put(
-    @CallerToken() token: string,
-    @RawUrl() url: string,
-    @RequestHeaders() header: HeaderReader,
+    @RequestHead() { token, url, header }: RequestHead,
     @Body() value: Buffer | undefined,
     @Res() reply: FastifyReply,
   ): Promise<void> {
+    const { namespace, key } = entryPathOf(url);
     const answer = await putEntry(this.store, this.view, this.tokens, {
       token,
-      ...entryPathOf(url),
+      namespace,
+      key,
       condition: parseCondition(header(HEADERS.ifMatch), header(HEADERS.ifNoneMatch)),
       idempotencyKey: checkedIdempotencyKey(header(HEADERS.idempotencyKey)),
       value: value ?? Buffer.alloc(0),
     });
-    await sendAnswer(reply, answer);
+    sendAnswer(reply, answer);
   }
 
   @Delete('*')
   @Needs('entries:write')
   async delete(
-    @CallerToken() token: string,
-    @RawUrl() url: string,
-    @RequestHeaders() header: HeaderReader,
+    @RequestHead() { token, url, header }: RequestHead,
     @Res() reply: FastifyReply,
   ): Promise<void> {
+    const { namespace, key } = entryPathOf(url);
     const answer = await deleteEntry(this.store, this.view, this.tokens, {
       token,
-      ...entryPathOf(url),
+      namespace,
+      key,
       condition: parseCondition(header(HEADERS.ifMatch), header(HEADERS.ifNoneMatch)),
       idempotencyKey: checkedIdempotencyKey(header(HEADERS.idempotencyKey)),
     });
-    await sendAnswer(reply, answer);
+    sendAnswer(reply, answer);
   }
 }

@@ -36,8 +36,8 @@ interface ReadResult {
   /** The answer holds every change up to here. */
   readonly revision: Revision;
   readonly epoch: number;
-  /** Headers that say how old the answer can be; none when it is linearizable. */
-  readonly headers: Readonly<Record<string, string>>;
+  /** Headers that say how old the answer can be; none when it is linearizable. Those of every answer are added here. */
+  readonly headers: Record<string, string>;
 }
 
 /**
@@ -54,21 +54,21 @@ export async function readEntry(
   const level = read.level ?? { level: 'eventual' };
   const viewRead = planViewRead(read, level, seen, tokens.epoch);
   const outcome = await view.read(viewRead);
-  const result = await resultOf(store, view, tokens, read, level, seen, outcome);
-  const headers = {
-    ...result.headers,
-    [HEADERS.readConsistency]: formatReadLevel(result.level),
-    [HEADERS.consistencyToken]: tokens.encode(result.revision, result.epoch),
-  };
+  const result =
+    outcome.type === 'hit' && !needsProof(outcome, level, seen)
+      ? hitResult(view, outcome, level)
+      : await storeResult(store, view, tokens, read, level, seen, outcome);
+  const { headers } = result;
+  headers[HEADERS.readConsistency] = formatReadLevel(result.level);
+  headers[HEADERS.consistencyToken] = tokens.encode(result.revision, result.epoch);
   if (result.entry === null) {
     return problemAnswer(new QuorateError('ENTRY_NOT_FOUND', undefined, { head: result.revision }), headers);
   }
   const isStrong = result.level.level === 'linearizable';
-  const etag = isStrong ? strongEtag(result.entry.revision) : weakEtag(result.entry.revision);
-  const withTag = { ...headers, [HEADERS.etag]: etag };
+  headers[HEADERS.etag] = isStrong ? strongEtag(result.entry.revision) : weakEtag(result.entry.revision);
   return isNotModified(read.ifNoneMatch, result.entry.revision)
-    ? notModified(withTag)
-    : bytesAnswer(200, withTag, writeEnvelopeJson(result.entry));
+    ? notModified(headers)
+    : bytesAnswer(200, headers, writeEnvelopeJson(result.entry));
 }
 
 /**
@@ -96,7 +96,8 @@ export function planViewRead(
   }
 }
 
-async function resultOf(
+/** The store's answer where the view's does not do, or the refusal. */
+async function storeResult(
   store: Store,
   view: View,
   tokens: ConsistencyTokens,
@@ -105,9 +106,6 @@ async function resultOf(
   seen: ConsistencyToken | null,
   outcome: ViewOutcome,
 ): Promise<ReadResult> {
-  if (outcome.type === 'hit' && !needsProof(outcome, level, seen)) {
-    return hitResult(view, outcome, level);
-  }
   if (outcome.type === 'refused' && outcome.code !== 'CACHE_NOT_READY') {
     const { revision } = view.status();
     throw new QuorateError(outcome.code, undefined, revision === null ? {} : { head: revision });
@@ -139,11 +137,13 @@ function hitResult(view: View, hit: ViewHit, asked: ReadLevel): ReadResult {
     return { entry, level: { level: 'linearizable' }, revision, epoch, headers: {} };
   }
   const staleness = { ms: hit.stalenessMs, lag: hit.lag, revision, quorum: hit.quorum };
-  const headers = {
+  const headers: Record<string, string> = {
     [HEADERS.staleness]: formatStaleness(staleness),
     [HEADERS.cacheStatus]: formatCacheStatus(!hit.filled, view.state),
-    ...(hit.stalenessMs !== null && { [HEADERS.age]: formatAge(hit.stalenessMs) }),
   };
+  if (hit.stalenessMs !== null) {
+    headers[HEADERS.age] = formatAge(hit.stalenessMs);
+  }
   return { entry, level: asked, revision, epoch, headers };
 }
 

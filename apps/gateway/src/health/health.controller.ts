@@ -16,12 +16,12 @@ export class HealthController {
   @Get('healthz')
   @Public()
   async health(@Res() reply: FastifyReply): Promise<void> {
-    await sendAnswer(reply, healthAnswer(this.view.status(), this.nats?.connectionState ?? 'off'));
+    sendAnswer(reply, healthAnswer(this.view.status(), this.nats?.connectionState ?? 'off'));
   }
 
   @Get('readyz')
   @Public()
   async readiness(@Res() reply: FastifyReply): Promise<void> {
-    await sendAnswer(reply, readinessAnswer(this.view.status()));
+    sendAnswer(reply, readinessAnswer(this.view.status()));
   }
 }

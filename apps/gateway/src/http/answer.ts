@@ -22,29 +22,41 @@ export function bytesAnswer(
   headers: Readonly<Record<string, string>>,
   body: string | Uint8Array,
 ): Answer {
-  return {
-    status,
-    headers: { ...NO_STORE, 'Content-Type': 'application/json; charset=utf-8', ...headers },
-    body,
-  };
+  return { status, headers: withHeaders('application/json; charset=utf-8', headers), body };
 }
 
 /** 304: the caller has the newest already. */
 export function notModified(headers: Readonly<Record<string, string>>): Answer {
-  return { status: 304, headers: { ...NO_STORE, ...headers }, body: null };
+  return { status: 304, headers: Object.assign({ ...NO_STORE }, headers), body: null };
 }
 
 /** An error together with what is known about how new it is (a 404 of a cache has a staleness like any answer). */
 export function problemAnswer(error: QuorateError, headers: Readonly<Record<string, string>>): Answer {
   return {
     status: error.status,
-    headers: { ...NO_STORE, 'Content-Type': PROBLEM_MEDIA_TYPE, ...headers },
+    headers: withHeaders(PROBLEM_MEDIA_TYPE, headers),
     body: JSON.stringify(problem(error)),
   };
 }
 
-/** Sends an answer over HTTP. */
-export async function sendAnswer(reply: FastifyReply, answer: Answer): Promise<void> {
-  const body = answer.body instanceof Uint8Array ? Buffer.from(answer.body) : (answer.body ?? undefined);
-  await reply.status(answer.status).headers(answer.headers).send(body);
+/** Headers of an answer with a body. */
+function withHeaders(contentType: string, headers: Readonly<Record<string, string>>): Record<string, string> {
+  // No spreads: an object with a spread and more names behind it takes V8 3 to 4 us, this 0.5 (the whole read: 100).
+  return Object.assign({ 'Cache-Control': 'no-store', 'Content-Type': contentType }, headers);
+}
+
+/**
+ * Sends an answer over HTTP. Past Fastify's reply: it would look at the type of the body, at the case of each header and
+ * for hooks, for a tenth of a read's time, and its hooks at the end run all the same.
+ */
+export function sendAnswer(reply: FastifyReply, { status, headers, body }: Answer): void {
+  const { raw } = reply.hijack();
+  if (body === null) {
+    raw.writeHead(status, headers).end();
+    return;
+  }
+  const length = String(typeof body === 'string' ? Buffer.byteLength(body) : body.length);
+  raw.writeHead(status, Object.assign({ 'Content-Length': length }, headers));
+  // Node drops the body of an answer to HEAD too; the tests' server does not.
+  raw.end(reply.request.method === 'HEAD' ? null : body);
 }

@@ -2,7 +2,7 @@ import { HEADERS, bearerToken, parseReadLevel } from '@quorate/api';
 import type { FastifyRequest } from 'fastify';
 import { admit } from '../request/bearer.guard.js';
 import type { ConsistencyTokens } from '../store/consistency-tokens.js';
-import { headerReader } from './request-headers.js';
+import { headerReader } from './request-head.js';
 
 /** Everything below it asks for a token; what is outside of it is open to everybody. */
 const GUARDED_PREFIX = '/v1/';

@@ -9,8 +9,6 @@ import {
   type EntityReference,
   type ErrorCode,
 } from '@quorate/api';
-import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
-import type { FastifyRequest } from 'fastify';
 
 // The router decodes parameters in its own way; what names data is therefore read from the URL as it came, by hand.
 // Paths: /v1/namespaces/{ns}/entries/{key...}, /v1/access/policies/{id}, /v1/access/entities/{type}/{id}
@@ -20,16 +18,31 @@ const POLICY_AT = 4;
 const ENTITY_TYPE_AT = 4;
 const ENTITY_ID_AT = 5;
 
-/** The request's URL exactly as it came over the wire: never decoded, never normalised. */
-export const RawUrl = createParamDecorator(
-  (_: unknown, context: ExecutionContext) =>
-    context.switchToHttp().getRequest<FastifyRequest>().raw.url ?? '/',
-);
+/** The still encoded path of a request target. Accepts the absolute form too. */
+function pathOf(rawUrl: string): string {
+  const path = rawUrl.startsWith('/') ? rawUrl : rawUrl.replace(/^https?:\/\/[^/?#]*/i, '');
+  const queryAt = path.indexOf('?');
+  return queryAt === -1 ? path : path.slice(0, queryAt);
+}
 
-/** The still encoded path segments of a request target; the first one is empty. Accepts the absolute form too. */
-function segmentsOf(rawUrl: string): string[] {
-  const path = rawUrl.replace(/^https?:\/\/[^/?#]*/i, '').split('?', 1)[0] ?? '';
-  return path.split('/');
+/** The path from its segment of this number on; the one before the first slash has the number 0. Empty: there is none. */
+function pathFrom(path: string, segment: number): string {
+  let from = 0;
+  for (let passed = 0; passed < segment; passed += 1) {
+    const slashAt = path.indexOf('/', from);
+    if (slashAt === -1) {
+      return '';
+    }
+    from = slashAt + 1;
+  }
+  return path.slice(from);
+}
+
+/** One segment of a path, still encoded. Empty: there is none. */
+function segmentOf(path: string, segment: number): string {
+  const rest = pathFrom(path, segment);
+  const slashAt = rest.indexOf('/');
+  return slashAt === -1 ? rest : rest.slice(0, slashAt);
 }
 
 /**
@@ -41,7 +54,7 @@ function decodeOnce(raw: string, code: ErrorCode, field: string): string {
     throw new QuorateError(code, 'A # must be written as %23 in a path.', { field });
   }
   try {
-    return decodeURIComponent(raw);
+    return raw.includes('%') ? decodeURIComponent(raw) : raw;
   } catch {
     throw new QuorateError(code, 'The path is not valid percent-encoded UTF-8.', { field });
   }
@@ -49,28 +62,30 @@ function decodeOnce(raw: string, code: ErrorCode, field: string): string {
 
 /** The namespace that a path under /v1/namespaces names. Throws INVALID_NAMESPACE. */
 export function namespaceOf(rawUrl: string): string {
-  return parseNamespaceName(
-    decodeOnce(segmentsOf(rawUrl)[NAMESPACE_AT] ?? '', 'INVALID_NAMESPACE', 'namespace'),
-  );
+  return namespaceIn(pathOf(rawUrl));
+}
+
+function namespaceIn(path: string): string {
+  return parseNamespaceName(decodeOnce(segmentOf(path, NAMESPACE_AT), 'INVALID_NAMESPACE', 'namespace'));
 }
 
 /** Namespace and key of an entry's path; slashes belong to the key. Throws INVALID_NAMESPACE or INVALID_KEY. */
 export function entryPathOf(rawUrl: string): { readonly namespace: string; readonly key: string } {
-  const namespace = namespaceOf(rawUrl);
-  const raw = segmentsOf(rawUrl).slice(KEY_AT).join('/');
-  return { namespace, key: parseKey(decodeOnce(raw, 'INVALID_KEY', 'key')) };
+  const path = pathOf(rawUrl);
+  const namespace = namespaceIn(path);
+  return { namespace, key: parseKey(decodeOnce(pathFrom(path, KEY_AT), 'INVALID_KEY', 'key')) };
 }
 
 /** The policy id of a path under /v1/access/policies. Throws INVALID_REQUEST. */
 export function policyIdOf(rawUrl: string): string {
-  return parseWith(policyIdSchema, decodeOnce(segmentsOf(rawUrl)[POLICY_AT] ?? '', 'INVALID_REQUEST', 'id'));
+  return parseWith(policyIdSchema, decodeOnce(segmentOf(pathOf(rawUrl), POLICY_AT), 'INVALID_REQUEST', 'id'));
 }
 
 /** Type and id of an entity's path under /v1/access/entities. Throws INVALID_REQUEST. */
 export function entityOf(rawUrl: string): EntityReference {
-  const segments = segmentsOf(rawUrl);
+  const path = pathOf(rawUrl);
   return {
-    type: parseWith(entityTypeSchema, decodeOnce(segments[ENTITY_TYPE_AT] ?? '', 'INVALID_REQUEST', 'type')),
-    id: parseWith(entityIdSchema, decodeOnce(segments[ENTITY_ID_AT] ?? '', 'INVALID_REQUEST', 'id')),
+    type: parseWith(entityTypeSchema, decodeOnce(segmentOf(path, ENTITY_TYPE_AT), 'INVALID_REQUEST', 'type')),
+    id: parseWith(entityIdSchema, decodeOnce(segmentOf(path, ENTITY_ID_AT), 'INVALID_REQUEST', 'id')),
   };
 }

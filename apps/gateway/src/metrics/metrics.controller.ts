@@ -13,6 +13,6 @@ export class MetricsController {
   async read(@Res() reply: FastifyReply): Promise<void> {
     const { registry } = this.metrics;
     const headers = { 'Content-Type': registry.contentType, 'Cache-Control': 'no-store' };
-    await sendAnswer(reply, { status: 200, headers, body: await registry.metrics() });
+    sendAnswer(reply, { status: 200, headers, body: await registry.metrics() });
   }
 }

@@ -3,9 +3,8 @@ import { Body, Controller, Delete, Get, Inject, Put, Res } from '@nestjs/common'
 import type { FastifyReply } from 'fastify';
 import { checkedIdempotencyKey } from '../entries/write-entry.js';
 import { sendAnswer } from '../http/answer.js';
-import { RawUrl, namespaceOf } from '../http/raw-path.js';
-import { RequestHeaders, type HeaderReader } from '../http/request-headers.js';
-import { CallerToken } from '../request/caller.js';
+import { namespaceOf } from '../http/raw-path.js';
+import { RequestHead } from '../http/request-head.js';
 import { Needs } from '../request/needs.js';
 import { ConsistencyTokens } from '../store/consistency-tokens.js';
 import { STORE, VIEW, type Store, type View } from '../store/store.js';
@@ -21,37 +20,26 @@ export class NamespacesController {
 
   @Get()
   @Needs('namespaces:read')
-  async list(
-    @CallerToken() token: string,
-    @RequestHeaders() header: HeaderReader,
-    @Res() reply: FastifyReply,
-  ): Promise<void> {
+  async list(@RequestHead() { token, header }: RequestHead, @Res() reply: FastifyReply): Promise<void> {
     const read = { token, consistencyToken: header(HEADERS.consistencyToken) };
-    await sendAnswer(reply, await listNamespaces(this.store, this.tokens, read));
+    sendAnswer(reply, await listNamespaces(this.store, this.tokens, read));
   }
 
   @Get(':namespace')
   @Needs('namespaces:read')
-  async read(
-    @CallerToken() token: string,
-    @RawUrl() url: string,
-    @RequestHeaders() header: HeaderReader,
-    @Res() reply: FastifyReply,
-  ): Promise<void> {
+  async read(@RequestHead() { token, url, header }: RequestHead, @Res() reply: FastifyReply): Promise<void> {
     const answer = await readNamespace(this.store, this.tokens, {
       token,
       namespace: namespaceOf(url),
       consistencyToken: header(HEADERS.consistencyToken),
     });
-    await sendAnswer(reply, answer);
+    sendAnswer(reply, answer);
   }
 
   @Put(':namespace')
   @Needs('namespaces:write')
   async create(
-    @CallerToken() token: string,
-    @RawUrl() url: string,
-    @RequestHeaders() header: HeaderReader,
+    @RequestHead() { token, url, header }: RequestHead,
     @Body({ schema: namespaceBodySchema }) body: NamespaceBody,
     @Res() reply: FastifyReply,
   ): Promise<void> {
@@ -61,15 +49,13 @@ export class NamespacesController {
       kind: body.kind,
       idempotencyKey: checkedIdempotencyKey(header(HEADERS.idempotencyKey)),
     });
-    await sendAnswer(reply, answer);
+    sendAnswer(reply, answer);
   }
 
   @Delete(':namespace')
   @Needs('namespaces:write')
   async delete(
-    @CallerToken() token: string,
-    @RawUrl() url: string,
-    @RequestHeaders() header: HeaderReader,
+    @RequestHead() { token, url, header }: RequestHead,
     @Res() reply: FastifyReply,
   ): Promise<void> {
     const answer = await deleteNamespace(this.store, this.view, this.tokens, {
@@ -77,6 +63,6 @@ export class NamespacesController {
       namespace: namespaceOf(url),
       idempotencyKey: checkedIdempotencyKey(header(HEADERS.idempotencyKey)),
     });
-    await sendAnswer(reply, answer);
+    sendAnswer(reply, answer);
   }
 }

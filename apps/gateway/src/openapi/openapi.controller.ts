@@ -14,6 +14,6 @@ export class OpenApiController {
   @Get()
   @Public()
   async document(@Res() reply: FastifyReply): Promise<void> {
-    await sendAnswer(reply, this.answer);
+    sendAnswer(reply, this.answer);
   }
 }
