@@ -28,6 +28,33 @@ function entryOf(value: string, key = 'home/banner'): Entry {
 }
 
 describe('names', () => {
+  it('are taken from paths exactly when their schemas take them', () => {
+    const near = fc.constantFrom(
+      '',
+      'a',
+      '-',
+      'A',
+      '\0',
+      '\n',
+      '\uD800',
+      '😀',
+      'x'.repeat(63),
+      'ü'.repeat(512),
+    );
+    const texts = fc.oneof(
+      fc.string({ unit: 'binary' }),
+      fc.array(near, { maxLength: 4 }).map((all) => all.join('')),
+    );
+    fc.assert(
+      fc.property(texts, (text) => {
+        const keyIsTaken = codeOf(() => schemas.parseKey(text)) === 'no error';
+        const nameIsTaken = codeOf(() => schemas.parseNamespaceName(text)) === 'no error';
+        expect(keyIsTaken).toBe(schemas.keySchema.safeParse(text).success);
+        expect(nameIsTaken).toBe(schemas.namespaceNameSchema.safeParse(text).success);
+      }),
+    );
+  });
+
   it.each(['a', '0', 'shop-2', 'a'.repeat(63)])('takes the namespace %j', (name) => {
     expect(schemas.parseNamespaceName(name)).toBe(name);
   });

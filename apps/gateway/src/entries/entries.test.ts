@@ -243,6 +243,13 @@ describe('reading a cached namespace', () => {
     expect((await read(CONTENT, { 'if-none-match': '"m3"' })).statusCode).toBe(200);
   });
 
+  it('names the charset of a 404 as of every other problem', async () => {
+    const absent = await read(`${CONTENT}-absent`);
+    expect(absent.statusCode).toBe(404);
+    expect(absent.headers['content-type']).toBe('application/problem+json; charset=utf-8');
+    expect(Number(absent.headers['content-length'])).toBe(Buffer.byteLength(absent.body));
+  });
+
   it('answers HEAD with the headers of GET and no body', async () => {
     const head = await send({ method: 'HEAD', url: CONTENT });
     const got = await read(CONTENT);

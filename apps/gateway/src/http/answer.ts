@@ -41,22 +41,26 @@ export function problemAnswer(error: QuorateError, headers: Readonly<Record<stri
 
 /** Headers of an answer with a body. */
 function withHeaders(contentType: string, headers: Readonly<Record<string, string>>): Record<string, string> {
-  // No spreads: an object with a spread and more names behind it takes V8 3 to 4 us, this 0.5 (the whole read: 100).
+  // No spreads: an object with a spread and more names behind it takes V8 3 to 4 us, this 0.5 (the whole read: 120).
   return Object.assign({ 'Cache-Control': 'no-store', 'Content-Type': contentType }, headers);
 }
 
 /**
  * Sends an answer over HTTP. Past Fastify's reply: it would look at the type of the body, at the case of each header and
- * for hooks, for a tenth of a read's time, and its hooks at the end run all the same.
+ * for hooks, for a tenth of a read's time. Its hooks at the end run all the same; headers set on the reply are not sent.
  */
-export function sendAnswer(reply: FastifyReply, { status, headers, body }: Answer): void {
-  const { raw } = reply.hijack();
+export function sendAnswer({ raw, request }: FastifyReply, { status, headers, body }: Answer): void {
   if (body === null) {
     raw.writeHead(status, headers).end();
     return;
   }
   const length = String(typeof body === 'string' ? Buffer.byteLength(body) : body.length);
-  raw.writeHead(status, Object.assign({ 'Content-Length': length }, headers));
+  const head: Record<string, string> = Object.assign({ 'Content-Length': length }, headers);
+  if (headers['Content-Type'] === PROBLEM_MEDIA_TYPE) {
+    // As the exception filter's problems have it: Fastify adds it to them.
+    head['Content-Type'] = `${PROBLEM_MEDIA_TYPE}; charset=utf-8`;
+  }
+  raw.writeHead(status, head);
   // Node drops the body of an answer to HEAD too; the tests' server does not.
-  raw.end(reply.request.method === 'HEAD' ? null : body);
+  raw.end(request.method === 'HEAD' ? null : body);
 }
