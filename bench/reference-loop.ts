@@ -1,9 +1,9 @@
 // `npm run bench:ci -- [--table FILE]`: what an operation costs our members in CPU time, as a multiple of what a fixed loop costs on the same
-// machine in the same run. So figures of different machines and days can be put side by side, which operations a second cannot. Within a
-// minute; nothing fails because of a figure. Build first.
+// machine in the same run. So figures of different machines and days can be put side by side, which operations a second cannot. With --table
+// a row is added to the table that is kept, and all of it is shown. Within a minute; nothing fails because of a figure. Build first.
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { appendFileSync, existsSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import type { OperationName } from './adapters/adapter.js';
 import { Generator } from './generator.js';
@@ -145,4 +145,5 @@ if (values.table !== undefined) {
   const day = new Date().toISOString().slice(0, 10);
   const figures = costs.flatMap((cost) => [figure(cpuOf(cost)), figure(cpuOf(cost) / reference)]);
   appendRow(values.table, [day, commit(), process.version, ...figures, figure(reference), figure(foreign)]);
+  process.stdout.write(`\n${readFileSync(values.table, 'utf8')}`);
 }

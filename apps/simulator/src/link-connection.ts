@@ -8,6 +8,8 @@ const LOOK_MS = 100;
 /** A link as the SDK's core sees it, over the simulated network. It notices late that the other end is gone, like the real one. */
 export class SimulatedConnection implements Connection {
   readonly member: number;
+  /** It is open from the start. */
+  readonly tried = true;
   readonly #cluster: Cluster;
   readonly #host: Host;
   readonly #role: LinkRole;

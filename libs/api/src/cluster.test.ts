@@ -73,6 +73,15 @@ describe('cluster.json', () => {
     }
   });
 
+  it('takes a priority, which does not make it another list', () => {
+    const preferring = { ...cluster, members: [member(1), member(2), { ...member(3), priority: 5 }] };
+    const { members } = parseClusterFile(JSON.stringify(preferring));
+    expect(members.map(({ priority }) => priority)).toEqual([undefined, undefined, 5]);
+    expect(memberListHash(members)).toBe(memberListHash(parseClusterFile(JSON.stringify(cluster)).members));
+    const beyond = { ...cluster, members: [{ ...member(1), priority: 101 }, member(2), member(3)] };
+    expect(() => parseClusterFile(JSON.stringify(beyond))).toThrow(/priority/);
+  });
+
   it('counts ports from one base', () => {
     expect(portsOf(7400, 1)).toEqual({ linkPort: 7410, healthPort: 7411 });
     expect(portsOf(7400, 3)).toEqual({ linkPort: 7430, healthPort: 7431 });

@@ -12,6 +12,11 @@ const clusterMemberSchema = z.strictObject({
   healthPort: portSchema,
   /** Made when the member's data folder was formatted; a re-formatted one has another. */
   incarnation: z.string().regex(HEX_16, 'is not 16 lowercase hex digits'),
+  /**
+   * Of two members that could lead, the one with the higher number is handed leadership when nobody is named. 0 unless told otherwise. A hint that each
+   * member reads for itself: it is no part of the list's hash, so it can be changed by a restart of one after the other.
+   */
+  priority: z.int().min(0).max(100).optional(),
 });
 
 /** cluster.json: who the members are. Made by `quorate dev` or an init job, the same file for every member and gateway. */

@@ -12,6 +12,8 @@ export interface Connection {
   readonly open: boolean;
   /** For how many milliseconds it has been open, or not open. */
   readonly sinceMs: number;
+  /** Whether the first attempt to open it has ended, one way or the other: before, that it is not open says nothing of the member. */
+  readonly tried: boolean;
   /**
    * `callback` is called exactly once, never from within `request`. A failure whose effect is `none` means that the request had
    * no effect; STORE_UNREACHABLE and OVERLOADED may also mean that it was never sent.

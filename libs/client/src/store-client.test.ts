@@ -58,6 +58,7 @@ class FakeConnection implements Connection {
   #waiting: ((response: StoreResponse | LostResponse) => void)[] = [];
   open = true;
   sinceMs = 5;
+  tried = true;
   handler: Handler = () => null;
 
   constructor(member: number, clock: FakeClock) {
@@ -567,6 +568,27 @@ describe('fast refusal', () => {
     client.read(get, 2_000, keep);
     clock.advance(5);
     expect(answers).toEqual([entry]);
+  });
+
+  it('waits for links whose first dial has not ended, however long that takes, and refuses once all have failed', () => {
+    const { clock, one, two, three, client, answers, keep } = setup();
+    for (const connection of [one, two, three]) connection.setOpen(false);
+    three.tried = false;
+    client.read(get, 2_000, keep);
+    clock.advance(700);
+    expect(answers).toEqual([]);
+    three.handler = () => entry;
+    three.tried = true;
+    three.setOpen(true);
+    clock.advance(50);
+    expect(answers).toEqual([entry]);
+    three.setOpen(false);
+    three.tried = false;
+    client.read(get, 2_000, keep);
+    clock.advance(100);
+    three.tried = true;
+    clock.advance(50);
+    expect(answers[1]).toMatchObject({ code: 'STORE_UNREACHABLE' });
   });
 
   it('says STORE_UNREACHABLE at once when no link is open, with no effect, later than the call itself', () => {

@@ -25,7 +25,7 @@ const IN_FLIGHT_MAX = 3_000;
 const ROUND_PAUSE_MS = 25;
 /** While there is no leader only so many calls ask for one in each round; the others wait for what these find. */
 const RELEASED_PER_ROUND = 64;
-/** Right after the start links are still being opened. */
+/** Right after the start the others' links are opened soon after the first one. */
 const START_GRACE_MS = 100;
 const RETRY_AFTER_MS = 1_000;
 /** A member's own answer at its deadline says more than silence, if it can still arrive. */
@@ -361,7 +361,9 @@ export class StoreClient implements StoreSource {
   #endRound(call: StoreCall): void {
     const open = this.#connections.filter((connection) => connection.open);
     const starting = this.#clock.monotonicMs() - this.#startedAtMs < START_GRACE_MS;
-    const stillOpening = starting && open.length < this.#connections.length;
+    const stillOpening =
+      (starting && open.length < this.#connections.length) ||
+      (open.length === 0 && this.#connections.some(({ tried }) => !tried));
     if (call.failuresOf('SNAPSHOT_GONE').length === this.#connections.length)
       return this.#finish(call, failure('SNAPSHOT_GONE'));
     if (call.mayHaveHappened || stillOpening) return this.#park(call);

@@ -52,6 +52,21 @@ test.each([
   expect(() => index.delete(1, next)).toThrow('is in the index');
 });
 
+test('[K37] finds every number in as many tables as it takes, also where the first bits of all hashes are the same', () => {
+  const random = seededRandom(9);
+  for (const bits of [32, 20]) {
+    const index = new KeyIndex();
+    const hashes = Array.from({ length: 120_000 }, () => random(2 ** bits) >>> 0);
+    for (const [number, hash] of hashes.entries()) index.add(hash, number);
+    for (const [number, hash] of hashes.entries()) if (number % 3 === 0) index.delete(hash, number);
+    for (const [number, hash] of hashes.entries())
+      if (index.find(hash, (other) => other === number) !== (number % 3 === 0 ? undefined : number))
+        expect.fail(`number ${number} with ${bits} bits`);
+    for (const [number, hash] of hashes.entries()) if (number % 3 > 0) index.delete(hash, number);
+    expect(index.find(hashes[1] ?? 0, () => true)).toBeUndefined();
+  }
+});
+
 test('[K26] [K37] keys that come and go are found, and listed in order', () => {
   const { violation, looks } = searchKeys();
   expect([violation, looks]).toEqual([null, 96]);

@@ -89,6 +89,7 @@ export class LinkConnection {
   readonly #listeners = new Set<() => void>();
   #state: LinkState = 'waiting';
   #changedAtMs = performance.now();
+  #tried = false;
   #channel: Channel | null = null;
   /** Counts dials; whatever a former dial still reports is stale. */
   #attempt = 0;
@@ -124,6 +125,11 @@ export class LinkConnection {
   /** For how many milliseconds it has been open, or not open. */
   get sinceMs(): number {
     return performance.now() - this.#changedAtMs;
+  }
+
+  /** Whether the first dial has ended, one way or the other. */
+  get tried(): boolean {
+    return this.#tried;
   }
 
   /** Why the last handshake failed; null after one that succeeded. */
@@ -211,6 +217,7 @@ export class LinkConnection {
   #enter(state: LinkState): void {
     const wasOpen = this.open;
     this.#state = state;
+    this.#tried ||= state === 'open' || state === 'waiting';
     if (wasOpen === this.open) return;
     this.#changedAtMs = performance.now();
     for (const listener of [...this.#listeners]) listener();

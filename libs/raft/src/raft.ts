@@ -125,6 +125,8 @@ type CoreMessage = Exclude<Message, CarriedMessage>;
 
 /** What goes unanswered for so many heartbeat intervals is asked again. */
 const PATIENCE_HEARTBEATS = 3;
+/** A follower that lacks no more has them within a moment. */
+const NEAR_ENTRIES = 1_024;
 
 /** A write handed to storage and not yet known to be durable. */
 interface PendingWrite {
@@ -460,17 +462,21 @@ export class Raft {
     return 'started';
   }
 
-  /** The follower that could lead soonest: of those heard within the election timeout the one that holds most (the lowest id, if several do). */
-  bestTransferTarget(): MemberId | null {
-    let best: MemberId | null = null;
-    let bestMatch = -1;
-    for (const [member, progress] of this.#progress) {
-      if (!this.#couldLeadSoon(member) || progress.matchIndex < bestMatch) continue;
-      if (progress.matchIndex === bestMatch && best !== null && best < member) continue;
-      best = member;
-      bestMatch = progress.matchIndex;
+  /**
+   * The follower to hand leadership to: of those that could lead soon and lack few entries the one of the highest priority, of several the one that holds
+   * most, of several the one with the lowest id. When none is so near: without regard to priority. A hint alone: nobody leads, or stops, because of it [T6].
+   */
+  bestTransferTarget(priorityOf: (member: MemberId) => number = () => 0): MemberId | null {
+    const order = ([member, { matchIndex }]: readonly [MemberId, Progress]): readonly number[] => {
+      const isNear = this.#log.lastIndex - matchIndex <= NEAR_ENTRIES;
+      return [isNear ? 1 : 0, isNear ? priorityOf(member) : 0, matchIndex, 0 - member];
+    };
+    let best: readonly [MemberId, Progress] | null = null;
+    for (const candidate of this.#progress) {
+      if (!this.#couldLeadSoon(candidate[0])) continue;
+      if (best === null || isAbove(order(candidate), order(best))) best = candidate;
     }
-    return best;
+    return best === null ? null : best[0];
   }
 
   hasReady(): boolean {
@@ -1347,6 +1353,12 @@ export class Raft {
 function containsPoint({ base, entries }: RaftRestored, point: SnapshotPoint): boolean {
   const here = point.index === base.index ? base.term : entries[point.index - base.index - 1]?.term;
   return here === point.term;
+}
+
+/** Which of two lists of equal length is above in the first place where they differ. */
+function isAbove(one: readonly number[], other: readonly number[]): boolean {
+  const at = one.findIndex((value, place) => value !== other[place]);
+  return at >= 0 && (one[at] ?? 0) > (other[at] ?? 0);
 }
 
 /** Asks for a vote, for an opinion on one, or for a campaign. */

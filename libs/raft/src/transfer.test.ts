@@ -161,6 +161,38 @@ describe('handing over the leadership', () => {
   });
 });
 
+describe('priority', () => {
+  const prefers3 = (member: number): number => (member === 3 ? 1 : 0);
+
+  it('[T6] is looked at among those that lack few entries, before who holds most', () => {
+    const { cluster } = ledBy1();
+    const { raft } = cluster.member(1);
+    for (let count = 0; count < 5; count += 1) raft.propose(bytes('x'));
+    cluster.stabilize(({ to, type }) => to === 3 && type === 'appendRequest');
+    expect([raft.bestTransferTarget(), raft.bestTransferTarget(prefers3)]).toEqual([2, 3]);
+  });
+
+  it('[T6] is no reason to wait for one that lacks many', () => {
+    const { cluster } = ledBy1();
+    const { raft } = cluster.member(1);
+    for (let count = 0; count < 1_100; count += 1) {
+      raft.propose(bytes('x'));
+      cluster.stabilize(({ to, type }) => to === 3 && type === 'appendRequest');
+    }
+    expect(raft.bestTransferTarget(prefers3)).toBe(2);
+  });
+
+  it('[T6] does not make one a target that could not lead soon', () => {
+    const { cluster } = ledBy1();
+    const { raft } = cluster.member(1);
+    for (let tick = 0; tick < 11; tick += 1) {
+      raft.tick();
+      cluster.stabilize(({ from }) => from === 3);
+    }
+    expect(raft.bestTransferTarget(prefers3)).toBe(2);
+  });
+});
+
 describe('being told to lead', () => {
   it('[T4] only by the leader that is followed, in its term', () => {
     const { cluster } = ledBy1();

@@ -42,6 +42,8 @@ export interface ReplicaConfig {
   readonly raft?: Partial<RaftLimits>;
   /** Most of them must be the same on all members. */
   readonly stateMachine?: StateMachineOptions;
+  /** Of two members that could lead the one with the higher number is handed leadership. All the same where nothing is said. */
+  readonly priorityOf?: (member: MemberId) => number;
   /** When a snapshot is due; `SNAPSHOT_POLICY` where nothing is said. */
   readonly snapshots?: Partial<SnapshotPolicy>;
   /** State hashes are compared at each multiple of this index; all members must say the same. `HASH_EVERY_ENTRIES` unless told otherwise. */
@@ -345,7 +347,7 @@ export class Replica {
     const refusal = this.#refusal() ?? this.#notLeading();
     if (refusal !== null) return callback(refusal);
     if (to === this.config.self) return callback({ moved: false });
-    const target = to ?? this.raft.bestTransferTarget();
+    const target = to ?? this.raft.bestTransferTarget(this.config.priorityOf);
     if (target === null)
       return callback(failure('TRANSFER_FAILED', 'No other member was heard from of late.'));
     this.#transfers.begin(target, deadlineMs, (outcome) => callback(this.#transferred(target, outcome)));

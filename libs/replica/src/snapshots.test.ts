@@ -427,6 +427,19 @@ describe('moving leadership', () => {
     expect([1, 3]).toContain(leaderOf(world));
   });
 
+  it('a stop, and a transfer to nobody in particular, prefer the member of the highest priority', () => {
+    for (const [preferred, expected] of [
+      [0, 2],
+      [3, 3],
+    ]) {
+      const { world } = started(3, { priorityOf: (id) => (id === preferred ? 1 : 0) });
+      world.pass(500);
+      world.members[0]!.replica.handOver(1_000, () => {});
+      world.pass(300);
+      expect(world.members[1]!.replica.raft.leader).toBe(expected);
+    }
+  });
+
   it('before it stops a leader hands over to whoever is nearest', () => {
     const { world } = started();
     let done = false;

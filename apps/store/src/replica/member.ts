@@ -216,6 +216,7 @@ export class Member {
         members: cluster.members.map(({ id }) => memberId(id)),
         clusterId: cluster.clusterId,
         epoch: cluster.epoch,
+        priorityOf: (id) => cluster.members.find((member) => member.id === id)?.priority ?? 0,
         stateMachine: { keyHashSeed: [randomInt(SEED_WORD_LIMIT), randomInt(SEED_WORD_LIMIT)] },
       },
       {
