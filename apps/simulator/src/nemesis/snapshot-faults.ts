@@ -5,6 +5,9 @@ const DEADLINE_MS = 2_000;
 /** So often it is looked whether the member has begun to fetch, for so long. */
 const LOOK_MS = 5;
 const LOOKS_MAX = 600;
+/** So often the others take snapshots while the member is away, and for so long at most. */
+const SNAPSHOT_EVERY_MS = 200;
+const AWAY_MS_MAX = 4_000;
 const STRUCK = 'fetch of a snapshot struck';
 
 /**
@@ -22,21 +25,33 @@ export function interruptFetch(context: FaultContext): void {
     [name],
     others.map(({ host }) => host.name),
   );
-  const awayMs = random.between(800, 2_000);
   for (const [from, to] of links) network.cut(from, to);
-  // The log behind the last snapshot but one is kept, so it takes two.
-  for (const atMs of [awayMs * 0.4, awayMs * 0.7]) later(atMs, () => others.forEach(takeSnapshot));
-  undoLater(awayMs, () => {
+  const mend = (): void => {
     for (const [from, to] of links) network.mend(from, to);
-  });
+  };
+  undoLater(AWAY_MS_MAX, mend);
   const slowMs = random.pick([5, 20, 100]);
-  later(awayMs, () => {
+  const comeBack = (): void => {
+    mend();
     for (const [from, to] of links) network.slow(from, to, slowMs);
     strikeWhenFetching(context, member, LOOKS_MAX);
-  });
-  undoLater(awayMs + LOOK_MS * LOOKS_MAX, () => {
-    for (const [from, to] of links) network.slow(from, to, 0);
-  });
+    undoLater(LOOK_MS * LOOKS_MAX, () => {
+      for (const [from, to] of links) network.slow(from, to, 0);
+    });
+  };
+  // The log behind the last snapshot but one is kept, so it takes two of them, with commits between them.
+  const look = (looks: number): void => {
+    if (looks === 0) return;
+    if (needsSnapshot(member, cluster.leader)) return comeBack();
+    others.forEach(takeSnapshot);
+    later(SNAPSHOT_EVERY_MS, () => look(looks - 1));
+  };
+  look(AWAY_MS_MAX / SNAPSHOT_EVERY_MS);
+}
+
+function needsSnapshot({ replica }: SimulatedMember, leader: SimulatedMember | null): boolean {
+  const firstIndex = leader?.replica?.raft.firstIndex ?? 0;
+  return replica !== null && firstIndex > replica.raft.lastIndex + 1;
 }
 
 function takeSnapshot({ host, replica }: SimulatedMember): void {
