@@ -263,6 +263,20 @@ describe('requests', () => {
     expect(await ask(connection, { type: 'probe' })).toMatchObject({ code: 'OVERLOADED' });
   });
 
+  it('tells when its first dial has ended, whether it is open then or was refused', async () => {
+    const server = await startServer();
+    const connection = dial(server.port);
+    expect([connection.tried, connection.open]).toEqual([false, false]);
+    await opened(connection);
+    expect(connection.tried).toBe(true);
+    const { port } = server;
+    await server.close();
+    const refused = dial(port);
+    expect(refused.tried).toBe(false);
+    await vi.waitFor(() => expect(refused.tried).toBe(true));
+    expect(refused.open).toBe(false);
+  });
+
   it('dials again after the server comes back', async () => {
     const server = await startServer();
     const { port } = server;

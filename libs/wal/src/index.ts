@@ -9,7 +9,7 @@ export {
 export { lockFolder } from './folder-lock.js';
 export type { FolderLock } from './folder-lock.js';
 export { NodeDisk } from './node-disk.js';
-export { formatWal, readIdentity } from './segment.js';
+export { formatWal, readIdentity, writeFully } from './segment.js';
 export type { WalIdentity } from './segment.js';
 export { setAsideAndFormat } from './set-aside.js';
 export { SnapshotFiles, SnapshotWriter, writeSnapshotNow } from './snapshot-files.js';

@@ -1,10 +1,17 @@
 import { join } from 'node:path';
 import type { Divergence } from '@quorate/replica';
-import type { Disk } from '@quorate/wal';
+import { type Disk, writeFully } from '@quorate/wal';
+import { z } from 'zod';
 import { StartError } from '../configuration/configuration.js';
 
 /** JSON, for people as well: what a `Divergence` says. */
 const NAME = 'diverged';
+const divergenceSchema = z.object({
+  index: z.number(),
+  revision: z.number(),
+  stateHash: z.string(),
+  stateHashOfMajority: z.string(),
+});
 
 /**
  * Writes down, beside the log, that the state of this member was found to differ from the majority's: a restart would forget it, and
@@ -16,8 +23,7 @@ export function writeDivergenceMark(disk: Disk, directory: string, divergence: D
   if (disk.list(directory).includes(`${NAME}.tmp`)) disk.remove(unfinished);
   const file = disk.openFile(unfinished, { create: true });
   try {
-    const bytes = Buffer.from(`${JSON.stringify(divergence)}\n`);
-    for (let done = 0; done < bytes.length;) done += file.write([bytes.subarray(done)], done);
+    writeFully(file, Buffer.from(`${JSON.stringify(divergence)}\n`), 0);
     file.syncNow();
   } finally {
     file.close();
@@ -43,15 +49,9 @@ export function readDivergenceMark(disk: Disk, directory: string): Divergence | 
 }
 
 function parse(text: string): Divergence | null {
-  let said: unknown;
   try {
-    said = JSON.parse(text);
+    return divergenceSchema.parse(JSON.parse(text));
   } catch {
     return null;
   }
-  if (typeof said !== 'object' || said === null) return null;
-  const { index, revision, stateHash, stateHashOfMajority } = said as Record<string, unknown>;
-  if (typeof index !== 'number' || typeof revision !== 'number') return null;
-  if (typeof stateHash !== 'string' || typeof stateHashOfMajority !== 'string') return null;
-  return { index, revision, stateHash, stateHashOfMajority };
 }
