@@ -42,6 +42,7 @@ const RECOVERY = 'libs/wal/src/recovery.ts';
 const SET_ASIDE = 'libs/wal/src/set-aside.ts';
 const STATE_MACHINE = 'libs/kv/src/state-machine.ts';
 const REGISTRATIONS = 'libs/kv/src/registrations.ts';
+const WHOLE_NAMESPACES = 'libs/cache/src/whole-namespaces.ts';
 const CACHED_VIEW = 'libs/cache/src/cached-view.ts';
 const STORE_CLIENT = 'libs/client/src/store-client.ts';
 
@@ -1129,5 +1130,30 @@ export const MUTATIONS: readonly Mutation[] = [
     find: '      current.from = from;\n',
     replace: '',
     finder: 'directed scenarios',
+  },
+  // --- namespaces that a cache holds whole
+  {
+    id: 'M125',
+    bug: 'a page of a whole namespace is taken from ahead of the watermark',
+    rule: 'C23',
+    file: CACHED_VIEW,
+    find: '    if (page === null || page.revision > this.#synced()) return;',
+    replace: '    if (page === null) return;',
+  },
+  {
+    id: 'M126',
+    bug: 'an entry that is deleted while its namespace is loaded comes back',
+    rule: 'R7',
+    file: WHOLE_NAMESPACES,
+    find: '    this.#deleted.set(key, at);',
+    replace: '    void at;',
+  },
+  {
+    id: 'M127',
+    bug: 'a namespace that is held whole outlives its deletion',
+    rule: 'R7',
+    file: CACHED_VIEW,
+    find: '    this.#wholes.replace(record);',
+    replace: '',
   },
 ];

@@ -13,6 +13,9 @@ import type { World } from './world.js';
 
 /** Room for one entry, for two, and for all: what is not held must be asked for again. */
 const CACHE_BYTES_MAX = [300, 700, 1_000_000] as const;
+/** Of a namespace that is held whole: none is, those that stay small are, all are. */
+const WHOLE_BYTES_MAX = [0, 1_200, 1_000_000] as const;
+const LIST_LIMIT = 1_000;
 
 /** One read through a gateway's cache, and what came of it. */
 export interface CacheReadRecord {
@@ -45,6 +48,7 @@ export class SimulatedGateway {
   readonly #keyCount: number;
   readonly #memory: BoundedMemoryChecker;
   #bytesMax = 0;
+  #wholeBytesMax = 0;
   #driver: CachedViewDriver | null = null;
   #client: StoreClient | null = null;
   #reading = false;
@@ -81,12 +85,17 @@ export class SimulatedGateway {
     this.host.boot();
     this.#client = connectStoreClient(this.#cluster, this.host, 'gateway');
     this.#bytesMax = this.host.random.pick(CACHE_BYTES_MAX);
+    const wholeNamespaceBytesMax = this.host.random.pick(WHOLE_BYTES_MAX);
+    // For the two cached namespaces, or for one and a half.
+    this.#wholeBytesMax = Math.ceil(wholeNamespaceBytesMax * this.host.random.pick([1.5, 2]));
     this.#driver = new CachedViewDriver({
       source: this.#client,
       clock: this.host,
       random: () => this.host.random.fraction(),
       clusterId: CLUSTER_ID,
       bytesMax: this.#bytesMax,
+      wholeNamespaceBytesMax,
+      wholeBytesMax: this.#wholeBytesMax,
       onRebuild: (error) => {
         this.rebuilds.push(error);
         this.#world.tell(`${this.host.name} rebuilds its cache: ${String(error)}`);
@@ -133,7 +142,8 @@ export class SimulatedGateway {
     const { random } = this.host;
     this.host.setTimer(random.exponential(40), () => {
       if (!this.#reading) return;
-      this.read(this.#anyNamespace(), this.#anyKey(), this.#level(), this.#anyMinRevision());
+      if (random.chance(0.15)) this.list(this.#anyNamespace(), this.#level(), this.#anyMinRevision());
+      else this.read(this.#anyNamespace(), this.#anyKey(), this.#level(), this.#anyMinRevision());
       this.#next();
     });
   }
@@ -175,43 +185,72 @@ export class SimulatedGateway {
   ): void {
     const driver = this.#driver;
     if (driver === null) return;
-    const invokedMs = this.#world.nowMs;
-    const bytesMax = this.#bytesMax;
-    const { process, name } = this.host;
-    const { watermark } = driver;
+    const record = this.#recorder({ namespace, level, minRevision, driver });
     const ownRevision = this.#ownRevision(namespace, key);
-    driver.read(
-      namespace,
-      key,
+    driver.read(namespace, key, level, (outcome) => done(record(key, ownRevision, outcome)), minRevision);
+  }
+
+  /** A list is a read of every key, at one revision: it is recorded as that. */
+  list(namespace: string, level: CacheReadLevel, minRevision: Revision | null): void {
+    const driver = this.#driver;
+    if (driver === null) return;
+    const record = this.#recorder({ namespace, level, minRevision, driver });
+    const keys = Array.from({ length: this.#keyCount }, (_, number) => `key-${number}`);
+    const own = keys.map((key) => this.#ownRevision(namespace, key));
+    driver.list(
+      { namespace, prefix: 'key-', limit: LIST_LIMIT },
       level,
       (outcome) => {
-        const entry = outcome.type === 'hit' ? outcome.entry : null;
-        const value = entry === null ? null : decodeText(entry.value);
-        const answeredMs = this.#world.nowMs;
-        const stalenessMs = outcome.type === 'hit' ? outcome.stalenessMs : null;
-        const clockRate = this.host.meanClockRate(stalenessMs ?? 0);
-        const record: CacheReadRecord = {
-          gateway: name,
-          process,
-          namespace,
-          key,
-          level,
-          minRevision,
-          ownRevision,
-          watermark,
-          invokedMs,
-          answeredMs,
-          clockRate,
-          outcome,
-          value,
-        };
-        this.reads.push(record);
-        this.#memory.lookAtCache(name, driver.load, driver.entryBytes, bytesMax);
-        this.#world.tell(describeRead(record));
-        done(record);
+        if (outcome.type !== 'listed') return;
+        this.#world.mark('a cache lists a namespace');
+        const { entries } = outcome;
+        for (const [number, key] of keys.entries()) {
+          const entry = entries.find((one) => one.key === key) ?? null;
+          record(key, own[number] ?? 0, { ...outcome, type: 'hit', entry, filled: false });
+        }
       },
       minRevision,
     );
+  }
+
+  /** Takes down what is the same for all that one question asks; call it before the question. */
+  #recorder(question: {
+    readonly namespace: string;
+    readonly level: CacheReadLevel;
+    readonly minRevision: Revision | null;
+    readonly driver: CachedViewDriver;
+  }): (key: string, ownRevision: number, outcome: CachedReadOutcome) => CacheReadRecord {
+    const { namespace, level, minRevision, driver } = question;
+    const invokedMs = this.#world.nowMs;
+    const bounds = { bytesMax: this.#bytesMax, wholeBytesMax: this.#wholeBytesMax };
+    const { process, name } = this.host;
+    const { watermark } = driver;
+    return (key, ownRevision, outcome) => {
+      const isHit = outcome.type === 'hit';
+      const entry = isHit ? outcome.entry : null;
+      const value = entry === null ? null : decodeText(entry.value);
+      const answeredMs = this.#world.nowMs;
+      const clockRate = this.host.meanClockRate((isHit ? outcome.stalenessMs : null) ?? 0);
+      const record: CacheReadRecord = {
+        gateway: name,
+        process,
+        namespace,
+        key,
+        level,
+        minRevision,
+        ownRevision,
+        watermark,
+        invokedMs,
+        answeredMs,
+        clockRate,
+        outcome,
+        value,
+      };
+      this.reads.push(record);
+      this.#memory.lookAtCache(name, driver.load, driver.entryBytes, bounds);
+      this.#world.tell(describeRead(record));
+      return record;
+    };
   }
 }
 

@@ -129,6 +129,14 @@ export type StoreRequest =
       readonly key: string;
       readonly minRevision: Revision;
     }
+  /** The entries of a cached namespace behind the key `after` (empty: from the start), in the order of keys, page by page. */
+  | {
+      readonly type: 'content';
+      readonly namespace: string;
+      readonly after: string;
+      readonly minRevision: Revision;
+      readonly bytesMax: number;
+    }
   | { readonly type: 'feedKey' }
   /** From now on the store pushes feed messages over this link as they are published (until it closes). */
   | { readonly type: 'feedSubscribe' };
@@ -206,6 +214,14 @@ export type StoreAnswer =
       readonly epoch: number;
       readonly revision: Revision;
       readonly entry: Entry | null;
+    }
+  /** All entries from behind `after` to the last of these, as of `revision` (>= the minRevision asked for). `more`: there are others behind. */
+  | {
+      readonly type: 'content';
+      readonly epoch: number;
+      readonly revision: Revision;
+      readonly entries: readonly Entry[];
+      readonly more: boolean;
     }
   | { readonly type: 'feedKey'; readonly key: Uint8Array }
   | { readonly type: 'subscribed' };

@@ -15,7 +15,8 @@ interface Commit {
 }
 
 interface OpenRead {
-  readonly key: string;
+  /** Null: a list of all. */
+  readonly key: string | null;
   readonly level: CacheReadLevel;
   readonly epoch: number;
   readonly head: number;
@@ -28,7 +29,7 @@ class World {
   readonly #random: () => number;
   readonly view: CachedView;
   readonly reads = new Map<number, OpenRead>();
-  readonly seen = { hits: 0, filled: 0, linearizable: 0, bounded: 0, fallbacks: 0, refused: 0 };
+  readonly seen = { hits: 0, filled: 0, lists: 0, linearizable: 0, bounded: 0, fallbacks: 0, refused: 0 };
   // Epoch n is at position n - 1; commit of revision r at position r - 1.
   readonly #histories: Commit[][] = [[]];
   readonly #floors = new Map<string, number>();
@@ -46,7 +47,16 @@ class World {
   constructor(seed: number) {
     this.#random = mulberry32(seed);
     const bytesMax = 800 + Math.floor(this.#random() * 1500);
-    this.view = new CachedView({ random: this.#random, bytesMax, waitMs: 400, fillsMax: 4, floorsMax: 3 });
+    // Never whole, whole as long as it is small, or whole for good.
+    const wholeNamespaceBytesMax = this.#pick([0, 1500, 100_000]);
+    this.view = new CachedView({
+      random: this.#random,
+      bytesMax,
+      wholeNamespaceBytesMax,
+      waitMs: 400,
+      fillsMax: 4,
+      floorsMax: 3,
+    });
   }
 
   get epoch(): number {
@@ -137,7 +147,30 @@ class World {
     this.event({ type: 'read', readId: this.#readId, namespace: 'pages', key, level, minRevision });
   }
 
+  list(level: CacheReadLevel): void {
+    this.#readId += 1;
+    const floor = Math.max(0, ...this.#floors.values());
+    this.reads.set(this.#readId, {
+      key: null,
+      level,
+      epoch: this.epoch,
+      head: this.head,
+      floor,
+      arrivedMs: this.#nowMs,
+    });
+    this.event({
+      type: 'list',
+      readId: this.#readId,
+      namespace: 'pages',
+      prefix: '',
+      limit: KEYS.length,
+      level,
+      minRevision: null,
+    });
+  }
+
   randomRead(): void {
+    if (this.chance(0.1)) this.list(this.chance(0.8) ? { type: 'eventual' } : { type: 'linearizable' });
     const roll = this.#random();
     if (roll < 0.6) this.read({ type: 'eventual' });
     else if (roll < 0.8) this.read({ type: 'linearizable' });
@@ -223,6 +256,22 @@ class World {
         const at = revision(applied);
         return { type: 'resynced', resyncId: command.resyncId, epoch, revision: at, namespaces: NAMESPACES };
       }
+      case 'load': {
+        const { loadId, after } = command;
+        if (fails || command.minRevision > applied)
+          return { type: 'loadFailed', loadId, code: 'NOT_CAUGHT_UP' };
+        const behind = KEYS.filter((key) => key > after);
+        const found = behind.flatMap((key) => this.valueAt(epoch, key, applied) ?? []);
+        const count = 1 + this.#below(KEYS.length);
+        return {
+          type: 'loaded',
+          loadId,
+          epoch,
+          revision: revision(applied),
+          entries: found.slice(0, count),
+          more: found.length > count,
+        };
+      }
       case 'fill': {
         const { fillId, key } = command;
         if (fails || command.minRevision > applied)
@@ -249,10 +298,18 @@ class World {
       this.seen.refused += 1;
       return;
     }
-    const { epoch, revision: at, stalenessMs, entry: shown, level } = outcome;
-    this.seen.hits += 1;
-    if (outcome.filled) this.seen.filled += 1;
-    assert.deepEqual(shown, this.valueAt(epoch, read.key, at), `${read.key} is not the value at ${at}`);
+    const { epoch, revision: at, stalenessMs, level } = outcome;
+    if (outcome.type === 'listed') {
+      this.seen.lists += 1;
+      const all = KEYS.flatMap((key) => this.valueAt(epoch, key, at) ?? []);
+      assert.deepEqual([outcome.entries, outcome.truncated], [all, false], `a list is not that of ${at}`);
+    } else {
+      assert(read.key !== null, 'not a list');
+      this.seen.hits += 1;
+      if (outcome.filled) this.seen.filled += 1;
+      const value = this.valueAt(epoch, read.key, at);
+      assert.deepEqual(outcome.entry, value, `${read.key} is not the value at ${at}`);
+    }
     if (epoch === read.epoch) assert(at >= read.floor, 'below the floor');
     assert(epoch > this.#highest.epoch || at >= this.#highest.revision, 'back in time');
     assert(epoch >= this.#highest.epoch, 'back in epochs');
@@ -307,8 +364,18 @@ function run(seed: number, steps: number): World {
 }
 
 test('[C21] [C20] random faults: nothing shown is older than stated, and every view converges', () => {
-  const total = { hits: 0, filled: 0, linearizable: 0, bounded: 0, fallbacks: 0, refused: 0 };
-  const events = { gaps: 0, duplicates: 0, pulls: 0, evictions: 0, epoch: 0, compacted: 0 };
+  const total = { hits: 0, filled: 0, lists: 0, linearizable: 0, bounded: 0, fallbacks: 0, refused: 0 };
+  const events = {
+    gaps: 0,
+    duplicates: 0,
+    pulls: 0,
+    evictions: 0,
+    loads: 0,
+    loadsFailed: 0,
+    epoch: 0,
+    compacted: 0,
+  };
+  const wholes = { held: 0, tooLarge: 0 };
   for (let seed = 1; seed <= 120; seed += 1) {
     try {
       const world = run(seed, 250);
@@ -322,10 +389,20 @@ test('[C21] [C20] random faults: nothing shown is older than stated, and every v
       }
       expect(world.seen.hits - before).toBe(2 * KEYS.length);
       const { counters } = world.view;
-      for (const name of ['hits', 'filled', 'linearizable', 'bounded', 'fallbacks', 'refused'] as const)
+      for (const name of [
+        'hits',
+        'filled',
+        'lists',
+        'linearizable',
+        'bounded',
+        'fallbacks',
+        'refused',
+      ] as const)
         total[name] += world.seen[name];
-      for (const name of ['gaps', 'duplicates', 'pulls', 'evictions'] as const)
+      for (const name of ['gaps', 'duplicates', 'pulls', 'evictions', 'loads', 'loadsFailed'] as const)
         events[name] += counters[name];
+      wholes.held += world.view.load.wholeNamespaces;
+      wholes.tooLarge += counters.wholesTooLarge;
       events.epoch += counters.resyncs.epoch;
       events.compacted += counters.resyncs.compacted;
     } catch (error) {
@@ -333,5 +410,7 @@ test('[C21] [C20] random faults: nothing shown is older than stated, and every v
     }
   }
   // The rare paths were reached, often enough to mean something.
+  expect(wholes.held).toBeGreaterThan(20);
+  expect(wholes.tooLarge).toBeGreaterThan(20);
   for (const count of [...Object.values(total), ...Object.values(events)]) expect(count).toBeGreaterThan(50);
 });

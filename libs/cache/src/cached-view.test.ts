@@ -1,5 +1,6 @@
 import { revision } from '@quorate/kv';
 import { describe, expect, test } from 'vitest';
+import type { CachedViewOptions } from './types.js';
 import {
   batch,
   entry,
@@ -200,6 +201,85 @@ describe('states and the chain', () => {
       it.event({ type: 'feedRefused', reason });
     expect(it.view.counters.feedRefused).toEqual({ format: 1, cluster: 1, mac: 2 });
     expect(it.view.watermark).toBe(10);
+  });
+});
+
+describe('what an earlier process held', () => {
+  function restored(options: Partial<CachedViewOptions> = {}): Scenario {
+    const before = holding('home', 10, { wholeNamespaceBytesMax: 100_000, ...options });
+    before.loaded(10, [entry('home', 10)]);
+    before.pass(400);
+    const held = before.view.held();
+    if (held === null) throw new Error('nothing is held');
+    const it = new Scenario({ wholeNamespaceBytesMax: 100_000, ...options });
+    it.now = { monotonicMs: 5, wallMs: before.now.wallMs + 60_000 };
+    it.event({ type: 'start' });
+    const { resyncId } = it.take('resync');
+    it.event({ type: 'resyncFailed', resyncId });
+    it.event({ type: 'restored', held });
+    return it;
+  }
+
+  test('[C26] R13: is shown at its revision, stale, without a bound, and with its age by the wall clock', () => {
+    const it = restored();
+    expect(it.view.state(it.now)).toBe('stale');
+    const outcome = it.hit(it.read('home'));
+    expect(outcome).toMatchObject({
+      revision: 10,
+      epoch: 1,
+      stalenessMs: null,
+      ageMs: 60_400,
+      quorum: false,
+    });
+    expect(it.shown(it.read('absent'))).toBeNull();
+    expect(it.listed(it.list())).toEqual(['home']);
+    const bounded = it.read('home', { type: 'bounded', boundMs: 100_000 });
+    expect(it.shown(bounded)).toBeUndefined();
+    it.pass(1000);
+    expect(it.shown(bounded)).toBe('STALENESS_BOUND_EXCEEDED');
+  });
+
+  test('[C26] holds by demand what was held by demand', () => {
+    const it = restored({ wholeNamespaceBytesMax: 100 });
+    expect(it.view.load.wholeNamespaces).toBe(0);
+    expect(it.shown(it.read('home'))).toBe('home@10');
+  });
+
+  test('[C26] R12: gives way to any sync that is not behind it, and to a newer epoch', () => {
+    const it = restored();
+    it.pass(500);
+    it.sync(9);
+    expect(it.view.watermark).toBe(10);
+    it.pass(1000);
+    it.sync(12);
+    expect(it.view.watermark).toBe(12);
+    it.loaded(12, []);
+    expect(it.shown(it.read('home'))).toBeNull();
+    const other = restored();
+    other.pass(500);
+    other.sync(4, 2);
+    expect([other.view.epoch, other.view.watermark]).toEqual([2, 4]);
+    other.loaded(4, [], false, 2);
+    expect(other.hit(other.read('x')).ageMs).toBeNull();
+  });
+
+  test('[C26] is refused by a view that has synced, knows of another epoch, or may not go back so far', () => {
+    const held = holding('home', 10).view.held();
+    if (held === null) throw new Error('nothing is held');
+    const live = synced(12);
+    live.event({ type: 'restored', held });
+    expect(live.view.watermark).toBe(12);
+    for (const resume of [
+      { epoch: 2, revision: revision(1) },
+      { epoch: 1, revision: revision(11) },
+    ]) {
+      const it = new Scenario({ resume });
+      it.event({ type: 'start' });
+      it.event({ type: 'restored', held });
+      expect(it.view.watermark).toBeNull();
+      expect(it.view.counters.outdated).toBe(1);
+    }
+    expect(new Scenario().view.held()).toBeNull();
   });
 });
 

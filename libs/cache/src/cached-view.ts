@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { changeRevision, revision } from '@quorate/kv';
+import { changeRevision, compareKeys, revision } from '@quorate/kv';
 import type { ChangeBatch, Entry, NamespaceRecord, Revision } from '@quorate/kv';
 import { Elapsed } from './elapsed.js';
 import type { Moment } from './elapsed.js';
@@ -10,15 +10,19 @@ import type {
   CacheCounters,
   CachedViewOptions,
   CacheEvent,
+  CacheList,
   CacheLoad,
   CacheOutcome,
+  CacheProof,
   CacheRead,
   CacheRefusal,
   CacheState,
+  HeldState,
   Instant,
   ResumePoint,
   ResyncReason,
 } from './types.js';
+import { type ContentPage, WholeNamespaces } from './whole-namespaces.js';
 
 /** Probes while anyone reads, and while nobody does: a tail of the feed that was lost is found even then. */
 const PROBE_INTERVAL_MS = 500;
@@ -38,6 +42,8 @@ const RETRY_MS_MAX = 2000;
 /** What holds where an option says nothing. */
 export const CACHED_VIEW_DEFAULTS: Required<Omit<CachedViewOptions, 'random' | 'resume'>> = {
   bytesMax: 64 * 1024 * 1024,
+  wholeNamespaceBytesMax: 4 * 1024 * 1024,
+  wholeBytesMax: 32 * 1024 * 1024,
   waitMs: 1000,
   waitingReadsMax: 10_000,
   fillsMax: 256,
@@ -46,7 +52,7 @@ export const CACHED_VIEW_DEFAULTS: Required<Omit<CachedViewOptions, 'random' | '
 };
 
 interface WaitingRead {
-  readonly read: CacheRead;
+  readonly read: CacheRead | CacheList;
   /** Of minRevision and the key's floor. */
   readonly needRevision: number;
   readonly deadlineMs: number;
@@ -54,6 +60,14 @@ interface WaitingRead {
   probeId: number | null;
   stage: 'probe' | 'revision' | 'fill';
   done: boolean;
+}
+
+/** One page that was asked for. */
+interface Load {
+  readonly loadId: number;
+  readonly namespace: string;
+  readonly after: string;
+  readonly minRevision: Revision;
 }
 
 interface Probe {
@@ -94,6 +108,7 @@ export class CachedView {
   readonly #options: Required<Omit<CachedViewOptions, 'resume'>>;
   readonly #resume: ResumePoint | null;
   readonly #entries: HeldEntries;
+  readonly #wholes: WholeNamespaces;
   readonly #floors: Floors;
   readonly #elapsed = new Elapsed();
   readonly #namespaces = new Map<string, NamespaceRecord>();
@@ -128,6 +143,15 @@ export class CachedView {
   #resyncDueMs: number | null = null;
   #resyncFailures = 0;
 
+  // The page of a namespace that is on its way, and the one that came from ahead of the watermark.
+  #load: Load | null = null;
+  #page: (Load & ContentPage) | null = null;
+  #loadDueMs = 0;
+  #loadFailures = 0;
+
+  /** Of what an earlier process held: when that was true at the latest, by the wall clock. */
+  #restoredWallMs: number | null = null;
+
   #nextId = 1;
   #now: Instant = { monotonicMs: 0, wallMs: 0 };
   #commands: CacheCommand[] = [];
@@ -137,6 +161,7 @@ export class CachedView {
     this.#resume = options.resume ?? null;
     this.#epoch = this.#resume?.epoch ?? null;
     this.#entries = new HeldEntries(this.#options.bytesMax);
+    this.#wholes = new WholeNamespaces(this.#options.wholeNamespaceBytesMax, this.#options.wholeBytesMax);
     this.#floors = new Floors(this.#options.floorsMax);
   }
 
@@ -157,6 +182,7 @@ export class CachedView {
       feedRefused: { ...feedRefused },
       refusals: { ...refusals },
       evictions: this.#entries.evictions,
+      wholesTooLarge: this.#wholes.tooLarge,
     };
   }
 
@@ -184,6 +210,8 @@ export class CachedView {
       floors: this.#floors.size,
       unconfirmedProbes: this.#targets.length,
       namespaces: this.#namespaces.size,
+      wholeNamespaces: this.#wholes.count,
+      wholeBytes: this.#wholes.bytes,
     };
   }
 
@@ -205,6 +233,26 @@ export class CachedView {
     return Math.max(0, Math.ceil(this.#elapsed.since(this.#confirmed.sent, now)));
   }
 
+  /** As in `CacheProof`. */
+  ageMs(now: Instant): number | null {
+    const stalenessMs = this.stalenessMs(now);
+    if (stalenessMs !== null || this.#restoredWallMs === null) return stalenessMs;
+    return Math.max(0, Math.ceil(now.wallMs - this.#restoredWallMs));
+  }
+
+  /** What is held now; null before the first sync. It shares the entries, which never change. */
+  held(): HeldState | null {
+    if (this.#watermark === null) return null;
+    return {
+      epoch: this.#epoch ?? 0,
+      revision: this.#watermark,
+      namespaces: [...this.#namespaces.values()],
+      wholes: this.#wholes.complete(),
+      entries: this.#entries.present(),
+      confirmedWallMs: this.#confirmed?.sent.wallMs ?? this.#restoredWallMs,
+    };
+  }
+
   /** Takes one event and returns what the driver must do now, in order. */
   handle(event: CacheEvent, now: Instant): readonly CacheCommand[] {
     assert(now.monotonicMs >= this.#now.monotonicMs, 'the monotonic clock stepped back');
@@ -222,6 +270,9 @@ export class CachedView {
     switch (event.type) {
       case 'start':
         if (this.#watermark === null && this.#resyncId === null) this.#startResync('start');
+        break;
+      case 'restored':
+        this.#restored(event.held);
         break;
       case 'feedBatch':
         this.#feed(event.batch, event.batch);
@@ -257,7 +308,14 @@ export class CachedView {
         if (fill !== undefined) this.#fillFailed(fill, event.code);
         break;
       }
+      case 'loaded':
+        this.#loaded(event);
+        break;
+      case 'loadFailed':
+        if (event.loadId === this.#load?.loadId) this.#loadFailed(event.code);
+        break;
       case 'read':
+      case 'list':
         this.#read(event);
         break;
       case 'ownWrite':
@@ -332,6 +390,7 @@ export class CachedView {
       const filling = this.#fills.has(id);
       // By demand: only what is held or about to be. A deletion is held as an absence (R7).
       if (filling || this.#entries.has(id)) this.#entries.set(id, { namespace, entry, revision: at });
+      this.#wholes.apply(namespace, key, entry, at);
       if (filling) brought.set(id, entry);
     }
     this.#counters.batchesApplied += 1;
@@ -349,6 +408,8 @@ export class CachedView {
   #applyNamespace(record: NamespaceRecord, brought: Map<string, Entry | null>): void {
     this.#remember(record);
     this.#entries.dropNamespace(record.name);
+    // Created at this moment, it is empty: nothing of it needs to be loaded.
+    this.#wholes.replace(record);
     for (const fill of this.#fills.values()) {
       if (fill.namespace !== record.name) continue;
       // Asked before the namespace was deleted or created anew: its answer may be of the old one. Ask again.
@@ -459,6 +520,9 @@ export class CachedView {
     this.#entries.clear();
     this.#namespaces.clear();
     for (const record of event.namespaces) this.#remember(record);
+    this.#dropWholes();
+    for (const { name, kind, deleted } of this.#namespaces.values())
+      if (kind === 'cached' && !deleted) this.#wholes.want(name);
     // What the fills were asked for is older than what was skipped: their reads ask again.
     for (const fill of this.#fills.values()) this.#released.push(...fill.reads);
     this.#fills.clear();
@@ -467,6 +531,32 @@ export class CachedView {
     this.#floors.reached(event.revision);
     this.#probeWanted = true;
     this.#catchUpAfterSync(epoch);
+  }
+
+  /** C26. As good as a view that has not heard of anybody since then: whatever comes from the store is newer, and takes its place. */
+  #restored(held: HeldState): void {
+    if (this.#watermark !== null) return;
+    if ((this.#epoch !== null && held.epoch !== this.#epoch) || this.#isBeforeResume(held)) {
+      this.#counters.outdated += 1;
+      return;
+    }
+    this.#epoch = held.epoch;
+    this.#watermark = held.revision;
+    this.#restoredWallMs = held.confirmedWallMs;
+    for (const record of held.namespaces) this.#remember(record);
+    for (const { name, kind, deleted } of this.#namespaces.values())
+      if (kind === 'cached' && !deleted) this.#wholes.want(name);
+    for (const { namespace, entries } of held.wholes)
+      this.#wholes.fill(namespace, { revision: held.revision, entries, more: false });
+    for (const entry of held.entries) {
+      const { namespace, key, revision: at } = entry;
+      this.#entries.set(entryId(namespace, key), { namespace, entry, revision: at });
+    }
+    this.#probeWanted = true;
+  }
+
+  #isBeforeResume({ epoch, revision: at }: { readonly epoch: number; readonly revision: Revision }): boolean {
+    return this.#resume?.epoch === epoch && at < this.#resume.revision;
   }
 
   #catchUpAfterSync(epoch: number): void {
@@ -495,12 +585,14 @@ export class CachedView {
     this.#knownPublished = 0;
     this.#entries.clear();
     this.#namespaces.clear();
+    this.#dropWholes();
     this.#fills.clear();
     this.#fillIds.clear();
     this.#collecting = [];
     this.#probeOnWire = null;
     this.#targets = [];
     this.#confirmed = null;
+    this.#restoredWallMs = null;
     this.#lastProbe = null;
     this.#lastHead = null;
     this.#revisionReads = [];
@@ -559,8 +651,8 @@ export class CachedView {
 
   // ---- fills
 
-  #joinFill(waiting: WaitingRead, id: string): void {
-    const { namespace, key } = waiting.read;
+  #joinFill(waiting: WaitingRead, id: string, key: string): void {
+    const { namespace } = waiting.read;
     const fill = this.#fills.get(id) ?? this.#askFill(id, namespace, key, 0);
     if (fill === null) {
       this.#refuse(waiting, 'OVERLOADED');
@@ -664,14 +756,77 @@ export class CachedView {
     this.#fillIds.delete(fill.fillId);
   }
 
+  // ---- namespaces held whole
+
+  #dropWholes(): void {
+    this.#wholes.clear();
+    this.#load = null;
+    this.#page = null;
+    this.#loadFailures = 0;
+    this.#loadDueMs = this.#now.monotonicMs;
+  }
+
+  #loaded(event: CacheEvent & { readonly type: 'loaded' }): void {
+    const load = this.#load;
+    if (load === null || event.loadId !== load.loadId) return;
+    if (!this.#sameEpoch(event.epoch)) {
+      if (this.#watermark !== null) this.#loadFailed('NOT_CAUGHT_UP');
+      return;
+    }
+    // R1, R7: what is older than what was asked for may lack an entry, or still have it. What breaks the order would be asked for again for ever.
+    if (event.revision < load.minRevision || !isPageOf(load, event)) {
+      this.#loadFailed('NOT_CAUGHT_UP');
+      return;
+    }
+    this.#load = null;
+    this.#loadFailures = 0;
+    this.#page = { ...load, revision: event.revision, entries: event.entries, more: event.more };
+    if (event.revision <= this.#synced()) return;
+    // mark: a page of a whole namespace comes from ahead of the watermark
+    this.#probeWanted = true;
+    this.#wantPull(PULL_DELAY_MS);
+  }
+
+  #loadFailed(code: string): void {
+    const load = this.#load;
+    assert(load !== null, 'a page is on its way');
+    this.#load = null;
+    this.#counters.loadsFailed += 1;
+    this.#loadFailures += 1;
+    this.#loadDueMs = this.#now.monotonicMs + this.#backoffMs(this.#loadFailures);
+    if (!this.#isWanted(load)) return;
+    // The store knows something of the namespace that this view does not yet: the feed will bring it.
+    if (code === 'NAMESPACE_NOT_FOUND' || code === 'FORBIDDEN') this.#wholes.giveUp(load.namespace);
+    else this.#wholes.postpone(load.namespace);
+  }
+
+  /** Whether this page is still the next one of its namespace: that may have been deleted, or given up, meanwhile. */
+  #isWanted({ namespace, after }: Load): boolean {
+    const next = this.#wholes.next;
+    return next !== null && next.namespace === namespace && next.after === after;
+  }
+
+  /** C23. A page is merged once the watermark is there: then all that the feed brought is at most as new as the watermark, and nothing is missing. */
+  #settlePage(): void {
+    const page = this.#page;
+    if (page === null || page.revision > this.#synced()) return;
+    this.#page = null;
+    if (!this.#isWanted(page) || !this.#wholes.merge(page.namespace, page)) return;
+    // mark: a namespace is held whole
+    const { namespace } = page;
+    this.#entries.dropNamespace(namespace);
+    for (const fill of this.#fills.values())
+      if (fill.namespace === namespace) this.#endFill(fill, this.#wholes.get(namespace, fill.key));
+  }
+
   // ---- reads
 
-  #read(read: CacheRead): void {
+  #read(read: CacheRead | CacheList): void {
     assert(!this.#waiting.has(read.readId), `read ${read.readId} waits already`);
     this.#lastReadMs = this.#now.monotonicMs;
     const waiting: WaitingRead = {
       read,
-      needRevision: Math.max(read.minRevision ?? 0, this.#floorOf(read.namespace, read.key)),
+      needRevision: Math.max(read.minRevision ?? 0, this.#floorOfRead(read)),
       deadlineMs: this.#now.monotonicMs + this.#options.waitMs,
       probeId: null,
       stage: 'probe',
@@ -690,7 +845,8 @@ export class CachedView {
   /** Takes a read as far as it can go now: to its answer, or to what it must wait for. */
   #advance(waiting: WaitingRead): void {
     if (waiting.done) return;
-    const { namespace, key } = waiting.read;
+    const { read } = waiting;
+    const { namespace } = read;
     const record = this.#namespaces.get(namespace);
     if (record === undefined || record.kind !== 'cached' || record.deleted) {
       this.#answer(waiting, { type: 'strict' });
@@ -701,13 +857,24 @@ export class CachedView {
       this.#collecting.push(waiting);
       return;
     }
-    const id = entryId(namespace, key);
     if (waiting.needRevision > this.#synced()) {
-      this.#waitForRevision(waiting, id);
+      this.#waitForRevision(waiting);
       return;
     }
+    const isWhole = this.#wholes.isComplete(namespace);
+    if (isList(read)) {
+      // By demand nobody can tell what is not there: the store can.
+      if (isWhole) this.#listed(waiting, read);
+      else this.#fallback(waiting);
+      return;
+    }
+    if (isWhole) {
+      this.#hit(waiting, this.#wholes.get(namespace, read.key), waiting.stage === 'fill');
+      return;
+    }
+    const id = entryId(namespace, read.key);
     const held = this.#entries.get(id);
-    if (held === undefined) this.#joinFill(waiting, id);
+    if (held === undefined) this.#joinFill(waiting, id, read.key);
     else this.#hit(waiting, held.entry, waiting.stage === 'fill');
   }
 
@@ -725,41 +892,57 @@ export class CachedView {
     return stalenessMs !== null && stalenessMs <= boundMs;
   }
 
-  #waitForRevision(waiting: WaitingRead, id: string): void {
+  #waitForRevision(waiting: WaitingRead): void {
     waiting.stage = 'revision';
     this.#revisionReads.push(waiting);
     // Strict writes move the head but nothing is published: only a probe takes the watermark over them (R11).
     if (waiting.read.minRevision !== null && waiting.read.minRevision > this.#synced())
       this.#probeWanted = true;
     this.#wantPull(PULL_DELAY_MS);
-    const { namespace, key } = waiting.read;
+    const { read } = waiting;
+    if (isList(read) || this.#wholes.isComplete(read.namespace)) return;
+    const { namespace, key } = read;
+    const id = entryId(namespace, key);
     if (!this.#entries.has(id) && !this.#fills.has(id))
       this.#askFill(id, namespace, key, this.#floorOf(namespace, key));
   }
 
   /** `entry` is the value at the watermark. */
   #hit(waiting: WaitingRead, entry: Entry | null, filled: boolean): void {
-    const { level, minRevision } = waiting.read;
-    assert(waiting.needRevision <= this.#synced(), 'a read is answered at or above its floor');
-    if (level.type === 'bounded' && !this.#within(level.boundMs)) {
-      // The bound ran out while the fill came: one probe more, then it is said.
-      // mark: a bound runs out while a fill is under way
-      if (this.#needsProbe(waiting)) this.#advance(waiting);
-      else this.#refuse(waiting, 'STALENESS_BOUND_EXCEEDED');
-      return;
-    }
+    if (!this.#isWithinBound(waiting)) return;
     if (!filled) this.#counters.hits += 1;
-    this.#answer(waiting, {
-      type: 'hit',
-      entry,
+    this.#answer(waiting, { type: 'hit', entry, filled, ...this.#proof(waiting) });
+  }
+
+  #listed(waiting: WaitingRead, { namespace, prefix, limit }: CacheList): void {
+    if (!this.#isWithinBound(waiting)) return;
+    this.#counters.hits += 1;
+    const found = this.#wholes.list(namespace, prefix, limit);
+    this.#answer(waiting, { type: 'listed', ...found, ...this.#proof(waiting) });
+  }
+
+  /** Whether a read may be answered now. If not, it goes on: to a probe more, or to its refusal. */
+  #isWithinBound(waiting: WaitingRead): boolean {
+    assert(waiting.needRevision <= this.#synced(), 'a read is answered at or above its floor');
+    const { level } = waiting.read;
+    if (level.type !== 'bounded' || this.#within(level.boundMs)) return true;
+    // The bound ran out while the fill came: one probe more, then it is said.
+    // mark: a bound runs out while a fill is under way
+    if (this.#needsProbe(waiting)) this.#advance(waiting);
+    else this.#refuse(waiting, 'STALENESS_BOUND_EXCEEDED');
+    return false;
+  }
+
+  #proof({ read: { level, minRevision } }: WaitingRead): CacheProof {
+    return {
       revision: this.#synced(),
       epoch: this.#epoch ?? 0,
       stalenessMs: this.stalenessMs(this.#now),
+      ageMs: this.ageMs(this.#now),
       lag: this.#lastHead === null ? null : Math.max(0, this.#lastHead - this.#synced()),
       quorum: this.#quorum(),
       level: level.type === 'eventual' && minRevision !== null ? 'session' : level.type,
-      filled,
-    });
+    };
   }
 
   #quorum(): boolean {
@@ -797,6 +980,11 @@ export class CachedView {
     // Namespace records are published whatever their kind; entries of an unknown name may not be.
     const published = record !== undefined || (event.key === null && this.#watermark !== null);
     if (published) this.#knownPublished = Math.max(this.#knownPublished, event.revision);
+  }
+
+  /** Of a list, every own write may be in it. */
+  #floorOfRead(read: CacheRead | CacheList): number {
+    return isList(read) ? this.#floors.highest : this.#floorOf(read.namespace, read.key);
   }
 
   #floorOf(namespace: string, key: string): number {
@@ -858,6 +1046,7 @@ export class CachedView {
       this.#confirm();
       const watermark = this.#watermark;
       for (const fill of this.#fills.values()) this.#settleFill(fill);
+      this.#settlePage();
       if (this.#revisionReads.length > 0) {
         const reads = this.#revisionReads;
         this.#revisionReads = reads.filter((waiting) => waiting.needRevision > watermark);
@@ -890,8 +1079,20 @@ export class CachedView {
         this.#commands.push({ type: 'pull', pullId: this.#pullId, after: this.#watermark, minRevision });
       }
     }
+    this.#planLoad(resyncing);
     if (!this.#probeWanted && this.#collecting.length === 0) return;
     if (this.#probeOnWire === null && this.#targets.length < PROBE_TARGETS_MAX) this.#sendProbe();
+  }
+
+  /** C22: one page at a time, whoever waits: loading is never in a read's way. */
+  #planLoad(resyncing: boolean): void {
+    if (this.#load !== null || this.#page !== null || resyncing) return;
+    const { next } = this.#wholes;
+    if (next === null || this.#loadDueMs > this.#now.monotonicMs) return;
+    const load: Load = { ...next, loadId: this.#newId(), minRevision: this.#synced() };
+    this.#load = load;
+    this.#counters.loads += 1;
+    this.#commands.push({ type: 'load', ...load });
   }
 
   #sendProbe(): void {
@@ -922,16 +1123,31 @@ export class CachedView {
     assert(this.#waiting.size <= this.#options.waitingReadsMax, 'waiting reads are bounded');
     assert(this.#targets.length <= PROBE_TARGETS_MAX, 'unconfirmed probes are bounded');
     assert(this.#released.length === 0, 'nothing released is left over');
+    assert(this.#wholes.bytes <= this.#options.wholeBytesMax, 'what is held whole is bounded');
     if (this.#watermark !== null) return;
     assert(this.#entries.count === 0 && this.#waiting.size === 0, 'an empty view holds nothing');
   }
+}
+
+function isList(read: CacheRead | CacheList): read is CacheList {
+  return 'prefix' in read;
+}
+
+/** Entries of the namespace, each key behind the one before, and a last one to go on from. */
+function isPageOf({ namespace, after }: Load, { entries, more }: Omit<ContentPage, 'revision'>): boolean {
+  let previous = after;
+  for (const entry of entries) {
+    if (entry.namespace !== namespace || compareKeys(previous, entry.key) >= 0) return false;
+    previous = entry.key;
+  }
+  return entries.length > 0 || !more;
 }
 
 type Mutable<Type> = {
   -readonly [Key in keyof Type]: Type[Key] extends object ? Mutable<Type[Key]> : Type[Key];
 };
 
-function emptyCounters(): Mutable<Omit<CacheCounters, 'evictions'>> {
+function emptyCounters(): Mutable<Omit<CacheCounters, 'evictions' | 'wholesTooLarge'>> {
   return {
     hits: 0,
     misses: 0,
@@ -949,5 +1165,7 @@ function emptyCounters(): Mutable<Omit<CacheCounters, 'evictions'>> {
     refusals: { CACHE_NOT_READY: 0, CACHE_MISS_UNREACHABLE: 0, STALENESS_BOUND_EXCEEDED: 0, OVERLOADED: 0 },
     probes: 0,
     probesFailed: 0,
+    loads: 0,
+    loadsFailed: 0,
   };
 }

@@ -12,6 +12,11 @@ export interface Held {
 // Of the map node, the entry object and the texts' headers, roughly.
 const HELD_OVERHEAD_BYTES = 256;
 
+/** What it takes to hold an entry, or its absence, under a text; bytes, roughly. */
+export function heldBytes(text: string, entry: Entry | null): number {
+  return HELD_OVERHEAD_BYTES + 2 * text.length + (entry?.value.length ?? 0);
+}
+
 /** One id for (namespace, key): a namespace has no NUL. */
 export function entryId(namespace: string, key: string): string {
   return `${namespace}\u0000${key}`;
@@ -49,6 +54,11 @@ export class HeldEntries {
     return this.#entries.calculatedSize;
   }
 
+  /** Those that exist. */
+  present(): Entry[] {
+    return [...this.#entries.values()].flatMap(({ entry }) => entry ?? []);
+  }
+
   get(id: string): Held | undefined {
     return this.#entries.get(id);
   }
@@ -59,8 +69,7 @@ export class HeldEntries {
 
   /** Holds it, or nothing at all for the id when it alone is over the budget: never what was held before. */
   set(id: string, held: Held): void {
-    const size = HELD_OVERHEAD_BYTES + 2 * id.length + (held.entry?.value.length ?? 0);
-    this.#entries.set(id, held, { size });
+    this.#entries.set(id, held, { size: heldBytes(id, held.entry) });
   }
 
   dropNamespace(namespace: string): void {

@@ -30,7 +30,7 @@ export function remove(key: string, at: number): Change {
   return { type: 'delete', namespace: 'pages', key, revision: revision(at) };
 }
 export function namespace(name: string, kind: 'strict' | 'cached', at = 1, deleted = false): NamespaceRecord {
-  return { name, kind, deleted, revision: revision(at), createRevision: revision(1) };
+  return { name, kind, deleted, revision: revision(at), createRevision: revision(deleted ? 1 : at) };
 }
 export function batch(previous: number, last: number, changes: readonly Change[], epoch = 1): ChangeBatch {
   return { epoch, previous: revision(previous), revision: revision(last), changes };
@@ -47,7 +47,8 @@ export class Scenario {
   #readId = 0;
 
   constructor(options: Partial<CachedViewOptions> = {}) {
-    this.view = new CachedView({ random: () => 0.5, ...options });
+    // By demand only, unless the test is about namespaces held whole.
+    this.view = new CachedView({ random: () => 0.5, wholeNamespaceBytesMax: 0, ...options });
   }
 
   event(event: CacheEvent): readonly CacheCommand[] {
@@ -79,7 +80,7 @@ export class Scenario {
     const outcome = this.answers.get(readId);
     if (outcome === undefined || outcome === 'fallback') return outcome;
     if (outcome.type === 'refused') return outcome.code;
-    if (outcome.type === 'strict') return 'strict';
+    if (outcome.type !== 'hit') return outcome.type;
     return outcome.entry === null ? null : new TextDecoder().decode(outcome.entry.value);
   }
 
@@ -117,6 +118,23 @@ export class Scenario {
   filled(at: number, value: Entry | null, epoch = 1): void {
     const { fillId } = this.take('fill');
     this.event({ type: 'filled', fillId, epoch, revision: revision(at), entry: value });
+  }
+  loaded(at: number, entries: readonly Entry[], more = false, epoch = 1): void {
+    const { loadId } = this.take('load');
+    this.event({ type: 'loaded', loadId, epoch, revision: revision(at), entries, more });
+  }
+  list(prefix = '', level = EVENTUAL, limit = 100, name = 'pages'): number {
+    this.#readId += 1;
+    const readId = this.#readId;
+    this.event({ type: 'list', readId, namespace: name, prefix, limit, level, minRevision: null });
+    return readId;
+  }
+  /** The keys shown; what else became of the list; undefined: it waits. */
+  listed(readId: number): readonly string[] | string | undefined {
+    const outcome = this.answers.get(readId);
+    if (outcome === undefined || outcome === 'fallback') return outcome;
+    if (outcome.type === 'listed') return outcome.entries.map(({ key }) => key);
+    return outcome.type === 'refused' ? outcome.code : outcome.type;
   }
   pulled(previous: number, last: number, changes: readonly Change[], published = last): void {
     const { pullId } = this.take('pull');

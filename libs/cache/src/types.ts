@@ -27,8 +27,36 @@ export interface CacheRead {
   readonly minRevision: Revision | null;
 }
 
+/** Everything that a view holds at its watermark: for a file that outlives the process. */
+export interface HeldState {
+  readonly epoch: number;
+  /** The watermark. */
+  readonly revision: Revision;
+  /** Of every name ever used, as far as the view knows them. */
+  readonly namespaces: readonly NamespaceRecord[];
+  /** Namespaces that are held whole, their entries in the order of keys. */
+  readonly wholes: readonly { readonly namespace: string; readonly entries: readonly Entry[] }[];
+  /** Entries held by demand. */
+  readonly entries: readonly Entry[];
+  /** When the newest probe that proves it was sent, by the wall clock. Null: none did. */
+  readonly confirmedWallMs: number | null;
+}
+
+/** Asks for entries of a namespace by key; the rest as for a read. Only a namespace that is held whole answers. */
+export interface CacheList {
+  readonly readId: number;
+  readonly namespace: string;
+  /** Of the keys; empty: all. */
+  readonly prefix: string;
+  readonly limit: number;
+  readonly level: CacheReadLevel;
+  readonly minRevision: Revision | null;
+}
+
 export type CacheEvent =
   | { readonly type: 'start' }
+  /** What an earlier process held, when nobody gives anything newer. Ignored by a view that has synced. */
+  | { readonly type: 'restored'; readonly held: HeldState }
   /** From the feed, decoded and authenticated. */
   | { readonly type: 'feedBatch'; readonly batch: ChangeBatch }
   | {
@@ -71,7 +99,18 @@ export type CacheEvent =
       readonly entry: Entry | null;
     }
   | { readonly type: 'fillFailed'; readonly fillId: number; readonly code: string }
+  /** A page of a namespace's content, as of `revision`. */
+  | {
+      readonly type: 'loaded';
+      readonly loadId: number;
+      readonly epoch: number;
+      readonly revision: Revision;
+      readonly entries: readonly Entry[];
+      readonly more: boolean;
+    }
+  | { readonly type: 'loadFailed'; readonly loadId: number; readonly code: string }
   | ({ readonly type: 'read' } & CacheRead)
+  | ({ readonly type: 'list' } & CacheList)
   /**
    * A write of this process was acknowledged at `revision`: eventual reads of the key must not show older.
    * `key` null: the namespace itself was created or deleted, which concerns all of its keys.
@@ -95,27 +134,40 @@ export type CacheRefusal =
   /** Too many reads wait already. */
   | 'OVERLOADED';
 
+/** What an answer is worth. */
+export interface CacheProof {
+  /** The watermark: every published change up to here is in the answer. */
+  readonly revision: Revision;
+  readonly epoch: number;
+  /**
+   * Upper bound, whole milliseconds, rounded up, as of the event that caused the answer. Null: unknown.
+   */
+  readonly stalenessMs: number | null;
+  /** The same, but where it is null and an earlier process' state is shown: since when that was true by the wall clock, unproven. Null: unknown. */
+  readonly ageMs: number | null;
+  /** Head of the last probe minus the watermark, in revisions. Null: never probed. */
+  readonly lag: number | null;
+  /** The last probe succeeded, at most 2 s ago. */
+  readonly quorum: boolean;
+  /** What the answer satisfies: the level asked for (session: eventual with a minRevision). */
+  readonly level: 'eventual' | 'session' | 'bounded' | 'linearizable';
+}
+
 export type CacheOutcome =
-  | {
+  | ({
       readonly type: 'hit';
       /** Null: the entry does not exist at `revision`. */
       readonly entry: Entry | null;
-      /** The watermark: every published change up to here is in the answer. */
-      readonly revision: Revision;
-      readonly epoch: number;
-      /**
-       * Upper bound, whole milliseconds, rounded up, as of the event that caused the answer. Null: unknown.
-       */
-      readonly stalenessMs: number | null;
-      /** Head of the last probe minus the watermark, in revisions. Null: never probed. */
-      readonly lag: number | null;
-      /** The last probe succeeded, at most 2 s ago. */
-      readonly quorum: boolean;
-      /** What the answer satisfies: the level asked for (session: eventual with a minRevision). */
-      readonly level: 'eventual' | 'session' | 'bounded' | 'linearizable';
       /** True: answered by a fill. False: it was held already. */
       readonly filled: boolean;
-    }
+    } & CacheProof)
+  | ({
+      readonly type: 'listed';
+      /** In the order of the keys' UTF-8 bytes. */
+      readonly entries: readonly Entry[];
+      /** There are more than the limit. */
+      readonly truncated: boolean;
+    } & CacheProof)
   | { readonly type: 'refused'; readonly code: CacheRefusal }
   /** The namespace is strict, deleted or unknown here: only the store may answer. */
   | { readonly type: 'strict' };
@@ -138,6 +190,14 @@ export type CacheCommand =
       readonly fillId: number;
       readonly namespace: string;
       readonly key: string;
+      readonly minRevision: Revision;
+    }
+  /** The next page of a namespace that is to be held whole: behind the key `after`, from the start when it is empty. */
+  | {
+      readonly type: 'load';
+      readonly loadId: number;
+      readonly namespace: string;
+      readonly after: string;
       readonly minRevision: Revision;
     };
 
@@ -166,6 +226,11 @@ export interface CacheCounters {
   readonly probes: number;
   readonly probesFailed: number;
   readonly evictions: number;
+  /** Pages asked for of namespaces that are held whole. */
+  readonly loads: number;
+  readonly loadsFailed: number;
+  /** Namespaces that were too large to be held whole. */
+  readonly wholesTooLarge: number;
 }
 
 /** Where a view that replaces a broken one must not begin before (R12: never back in time). */
@@ -175,8 +240,12 @@ export interface ResumePoint {
 }
 
 export interface CachedViewOptions {
-  /** Keys and values held, in bytes. Default 64 MiB. */
+  /** Keys and values held by demand, in bytes. Default 64 MiB. */
   readonly bytesMax?: number;
+  /** Of one namespace that is held whole. Default 4 MiB; 0: none is. */
+  readonly wholeNamespaceBytesMax?: number;
+  /** Of all namespaces that are held whole. Default 32 MiB. */
+  readonly wholeBytesMax?: number;
   /** How long a read may wait for a probe, a revision or a fill. Default 1,000. */
   readonly waitMs?: number;
   /** Reads that wait, altogether. Default 10,000. */
@@ -205,4 +274,8 @@ export interface CacheLoad {
   readonly unconfirmedProbes: number;
   /** At most `namespacesMax`. */
   readonly namespaces: number;
+  /** How many of them are held whole. */
+  readonly wholeNamespaces: number;
+  /** At most `wholeBytesMax`, with those that are still being loaded. */
+  readonly wholeBytes: number;
 }

@@ -61,6 +61,8 @@ class FakeStore implements StoreSource {
   head = 10;
   silent = false;
   down = false;
+  /** Gives namespaces whole. */
+  whole = false;
 
   request(request: StoreRequest, _deadlineMs: number, callback: (response: StoreResponse) => void): void {
     this.requests.push(request);
@@ -78,6 +80,9 @@ class FakeStore implements StoreSource {
         return { type: 'probed', epoch: 1, head, published: head };
       case 'fill':
         return { type: 'filled', epoch: 1, revision: head, entry: entryAt(this.head) };
+      case 'content':
+        if (!this.whole) return { type: 'failed', code: 'NAMESPACE_NOT_FOUND', message: '', details: {} };
+        return { type: 'content', epoch: 1, revision: head, entries: [entryAt(this.head)], more: false };
       case 'changes': {
         const changes = [{ type: 'put', entry: entryAt(this.head) } as const];
         const batch = { epoch: 1, previous: request.after, revision: head, changes };
@@ -94,8 +99,9 @@ class FakeStore implements StoreSource {
   }
 }
 
-function start(): { store: FakeStore; driver: CachedViewDriver; errors: unknown[] } {
+function start(whole = false): { store: FakeStore; driver: CachedViewDriver; errors: unknown[] } {
   const store = new FakeStore();
+  store.whole = whole;
   const errors: unknown[] = [];
   const driver = new CachedViewDriver({
     source: store,
@@ -126,6 +132,56 @@ test('syncs, fills, answers from what it holds, and counts', () => {
   expect(driver.counters).toMatchObject({ hits: 1, misses: 1, fills: 1, rebuilds: 0 });
   driver.read('limits', 'x', { type: 'eventual' }, (outcome) => outcomes.push(outcome));
   expect(text(outcomes[2])).toBe('strict');
+});
+
+test('loads small namespaces whole, and then knows what is not there', () => {
+  const { store, driver } = start(true);
+  expect(driver.load.wholeNamespaces).toBe(1);
+  const outcomes: CachedReadOutcome[] = [];
+  const take = (outcome: CachedReadOutcome): number => outcomes.push(outcome);
+  driver.read('pages', 'home', { type: 'eventual' }, take);
+  driver.read('pages', 'absent', { type: 'eventual' }, take);
+  driver.list({ namespace: 'pages', prefix: 'h', limit: 10 }, { type: 'eventual' }, take);
+  driver.list({ namespace: 'pages', prefix: '', limit: 10 }, { type: 'eventual' }, take, revision(10));
+  driver.list({ namespace: 'limits', prefix: '', limit: 10 }, { type: 'eventual' }, take);
+  expect(outcomes).toMatchObject([
+    { type: 'hit', entry: { key: 'home' } },
+    { type: 'hit', entry: null, revision: 10 },
+    { type: 'listed', entries: [{ key: 'home' }], truncated: false, level: 'eventual' },
+    { type: 'listed', level: 'session' },
+    { type: 'strict' },
+  ]);
+  expect(store.requests.filter(({ type }) => type === 'fill')).toEqual([]);
+});
+
+test('[C26] begins with what an earlier process held once the first sync has failed, and not before', () => {
+  const { driver: before } = start(true);
+  const held = before.held();
+  const store = new FakeStore();
+  store.down = true;
+  let asked = 0;
+  const driver = new CachedViewDriver({
+    source: store,
+    clock: store.clock,
+    random: () => 0.5,
+    clusterId: CLUSTER,
+    restore: () => {
+      asked += 1;
+      return held;
+    },
+  });
+  driver.start();
+  expect([asked, driver.state]).toEqual([0, 'syncing']);
+  store.clock.pass(10);
+  expect([asked, driver.state, driver.watermark, driver.stalenessMs]).toEqual([1, 'stale', 10, null]);
+  expect(driver.ageMs).toBeGreaterThanOrEqual(0);
+  store.clock.pass(10_000);
+  expect(asked).toBe(1);
+  store.down = false;
+  store.head = 12;
+  store.whole = true;
+  store.clock.pass(5_000);
+  expect([driver.state, driver.watermark]).toEqual(['live', 12]);
 });
 
 test('takes feed messages with the key that it asked for, and refuses others', () => {

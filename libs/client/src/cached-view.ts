@@ -8,6 +8,7 @@ import type {
   CacheOutcome,
   CacheReadLevel,
   CacheState,
+  HeldState,
   Instant,
 } from '@quorate/cache';
 import { decodeFeedMessage } from '@quorate/feed';
@@ -29,10 +30,18 @@ export interface CachedViewDriverOptions {
   readonly clusterId: string;
   /** Null: asked of the store. */
   readonly feedKey?: Uint8Array | null;
-  /** Keys and values held, in bytes. */
+  /** Keys and values held by demand, in bytes. */
   readonly bytesMax?: number;
+  /** Of one namespace that is held whole, in bytes. */
+  readonly wholeNamespaceBytesMax?: number;
+  /** Of all namespaces that are held whole, in bytes. */
+  readonly wholeBytesMax?: number;
   /** How long a read may wait before it falls back or is refused. */
   readonly waitMs?: number;
+  /**
+   * What an earlier process held, or null. Asked for once, when the first sync has failed: what a store gives is always better.
+   */
+  readonly restore?: () => HeldState | null;
   /** The view broke an invariant of its own and is rebuilt: for the log. */
   readonly onRebuild?: (error: unknown) => void;
 }
@@ -48,8 +57,10 @@ const FEED_KEY_RETRY_MS = 1000;
 const PROBE_DEADLINE_MS = 1000;
 const FILL_DEADLINE_MS = 1000;
 const PULL_DEADLINE_MS = 2000;
+const CONTENT_DEADLINE_MS = 2000;
 const RESYNC_DEADLINE_MS = 5000;
 const PULL_BYTES_MAX = 512 * 1024;
+const CONTENT_BYTES_MAX = 256 * 1024;
 /** A source that breaks its promise to answer must not leave the view waiting for ever. */
 const DEADLINE_GRACE_MS = 500;
 
@@ -62,6 +73,7 @@ export class CachedViewDriver {
   #nextReadId = 1;
   #rebuilds = 0;
   #running = false;
+  #mayRestore = true;
   #cancelTick: (() => void) | null = null;
   #cancelStart: (() => void) | null = null;
   #cancelFeedKey: (() => void) | null = null;
@@ -88,6 +100,16 @@ export class CachedViewDriver {
   /** Upper bound, whole milliseconds; null: never confirmed. */
   get stalenessMs(): number | null {
     return this.#view.stalenessMs(this.#now());
+  }
+
+  /** As in `CacheProof`. */
+  get ageMs(): number | null {
+    return this.#view.ageMs(this.#now());
+  }
+
+  /** What is held now, for `restore` of a later process; null before the first sync. */
+  held(): HeldState | null {
+    return this.#view.held();
   }
 
   get entryCount(): number {
@@ -146,6 +168,19 @@ export class CachedViewDriver {
     this.#handle({ type: 'read', readId, namespace, key, level, minRevision });
   }
 
+  /** The same for entries of a namespace by key. Falls back at once when the namespace is not held whole. */
+  list(
+    { namespace, prefix, limit }: { namespace: string; prefix: string; limit: number },
+    level: CacheReadLevel,
+    callback: (outcome: CachedReadOutcome) => void,
+    minRevision: Revision | null = null,
+  ): void {
+    const readId = this.#nextReadId;
+    this.#nextReadId += 1;
+    this.#callbacks.set(readId, callback);
+    this.#handle({ type: 'list', readId, namespace, prefix, limit, level, minRevision });
+  }
+
   /**
    * A write of this process was acknowledged: reads of the key through this view show it, or newer. `key`
    * null: the namespace itself was created or deleted.
@@ -169,11 +204,13 @@ export class CachedViewDriver {
   }
 
   #newView(before: CachedView | null): CachedView {
-    const { random, bytesMax, waitMs } = this.#options;
+    const { random, bytesMax, wholeNamespaceBytesMax, wholeBytesMax, waitMs } = this.#options;
     return new CachedView({
       random,
-      ...(bytesMax === undefined ? {} : { bytesMax }),
-      ...(waitMs === undefined ? {} : { waitMs }),
+      ...(bytesMax !== undefined && { bytesMax }),
+      ...(wholeNamespaceBytesMax !== undefined && { wholeNamespaceBytesMax }),
+      ...(wholeBytesMax !== undefined && { wholeBytesMax }),
+      ...(waitMs !== undefined && { waitMs }),
       resume: before?.resumePoint ?? null,
     });
   }
@@ -202,7 +239,16 @@ export class CachedViewDriver {
         failure ??= { error };
       }
     }
+    if (event.type === 'resyncFailed') this.#restoreOnce();
     if (failure !== null) throw failure.error;
+  }
+
+  /** Nobody gives a state: an older one, labelled with its age, is better than none. */
+  #restoreOnce(): void {
+    if (!this.#mayRestore || this.#view.watermark !== null) return;
+    this.#mayRestore = false;
+    const held = this.#options.restore?.() ?? null;
+    if (held !== null) this.#handle({ type: 'restored', held });
   }
 
   /**
@@ -263,6 +309,20 @@ export class CachedViewDriver {
             : { type: 'resyncFailed', resyncId: command.resyncId },
         );
         break;
+      case 'load': {
+        const { loadId, namespace, after, minRevision } = command;
+        const bytesMax = CONTENT_BYTES_MAX;
+        const request: StoreRequest = { type: 'content', namespace, after, minRevision, bytesMax };
+        this.#ask(view, request, CONTENT_DEADLINE_MS, (response) => {
+          if (response.type === 'content') return { ...response, type: 'loaded', loadId };
+          return {
+            type: 'loadFailed',
+            loadId,
+            code: response.type === 'failed' ? response.code : 'INTERNAL',
+          };
+        });
+        break;
+      }
       case 'fill': {
         const { fillId, namespace, key, minRevision } = command;
         const request: StoreRequest = { type: 'fill', namespace, key, minRevision };

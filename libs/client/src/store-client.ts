@@ -41,7 +41,10 @@ export type ReadRequest = Extract<
 /** Everything that a StoreClient sends as it stands: neither numbered by it, nor bound to one link. */
 export type StoreRead =
   | ReadRequest
-  | Extract<StoreRequest, { readonly type: 'status' | 'probe' | 'changes' | 'resync' | 'fill' | 'feedKey' }>
+  | Extract<
+      StoreRequest,
+      { readonly type: 'status' | 'probe' | 'changes' | 'resync' | 'fill' | 'content' | 'feedKey' }
+    >
   | Extract<StoreRequest, { readonly type: 'transfer' | 'snapshot' | 'backup' }>;
 
 /**
@@ -487,6 +490,7 @@ function answererOf(request: StoreRequest): 'leader' | 'near' | 'holder' {
     case 'changes':
     case 'resync':
     case 'fill':
+    case 'content':
     case 'feedKey':
     case 'feedSubscribe':
       return 'near';

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import type { EncodedEntry } from './codec.js';
 import { Entries } from './entries.js';
 import type { StoredEntry } from './entry-slabs.js';
 import type { KeyHashSeed } from './key-hash.js';
@@ -93,6 +94,22 @@ export class Namespaces {
       entries.push(entry);
     }
     return { entries, truncated: false };
+  }
+
+  /** Entries behind a key (empty: from the start), in order: those that fit into `bytesMax`, but at least one. */
+  page(namespace: string, after: string, bytesMax: number): { entries: EncodedEntry[]; more: boolean } {
+    const entries: EncodedEntry[] = [];
+    const state = this.#states.get(namespace);
+    if (state === undefined) return { entries, more: false };
+    let bytes = 0;
+    for (const stored of state.entries.from(after)) {
+      const entry = stored.encodedEntry;
+      if (entry.key === after) continue;
+      bytes += entry.bytes.length;
+      if (bytes > bytesMax && entries.length > 0) return { entries, more: true };
+      entries.push(entry);
+    }
+    return { entries, more: false };
   }
 
   /** Sets an entry, of which a copy is kept. `before`: what `stored` says of its key. */

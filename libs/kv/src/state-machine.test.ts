@@ -238,6 +238,27 @@ describe('namespaces and entries', () => {
     expect(machine.list('never', { prefix: '', limit: 2 }).entries).toEqual([]);
     expect(() => machine.list('n', { prefix: '', limit: 1001 })).toThrow(/limit/);
   });
+
+  test('[K38] pages have each entry once, in order, at least one a page, and end with the last', () => {
+    const machine = machineWith('n', 'm');
+    const keys = ['a', 'a/', 'a/b', 'b', '\u{ff5e}', '\u{1f600}'];
+    for (const key of keys.toReversed()) run(machine, put('n', key, new Uint8Array(100)));
+    for (const bytesMax of [1, 350, 10_000]) {
+      const seen: string[] = [];
+      for (let more = true; more;) {
+        const page = machine.page('n', seen.at(-1) ?? '', bytesMax);
+        expect(page.entries.length).toBeGreaterThan(0);
+        const bytes = page.entries.reduce((sum, entry) => sum + entry.bytes.length, 0);
+        expect(page.entries.length === 1 || bytes <= bytesMax).toBe(true);
+        seen.push(...page.entries.map(({ key }) => key));
+        more = page.more;
+      }
+      expect(seen).toEqual(keys);
+    }
+    expect(machine.page('n', '\u{1f600}', 100)).toEqual({ entries: [], more: false });
+    expect(machine.page('m', '', 100)).toEqual({ entries: [], more: false });
+    expect(machine.page('never', '', 100)).toEqual({ entries: [], more: false });
+  });
 });
 
 describe('exactly once, link clients', () => {

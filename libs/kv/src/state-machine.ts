@@ -195,6 +195,18 @@ export class StateMachine {
   }
 
   /**
+   * A page of a namespace: the entries behind the key `after` (empty: from the start), in order, up to about `bytesMax` bytes but at least one.
+   * As `encoded`: for an answer that is written at once.
+   */
+  page(
+    namespace: string,
+    after: string,
+    bytesMax: number,
+  ): { readonly entries: readonly EncodedEntry[]; readonly more: boolean } {
+    return this.#namespaces.page(namespace, after, bytesMax);
+  }
+
+  /**
    * The published changes after a revision: whole revisions, at least one if there is any, then up to about
    * `bytesMax` bytes. `revision` of the batch is that of its last change, or `after` when there is none.
    */

@@ -66,6 +66,10 @@ const requests: Record<StoreRequest['type'], StoreRequest[]> = {
   changes: [{ type: 'changes', after: revision(5), minRevision: revision(7), bytesMax: 1_000_000 }],
   resync: [{ type: 'resync' }],
   fill: [{ type: 'fill', namespace: 'content', key: 'a', minRevision: revision(4) }],
+  content: [
+    { type: 'content', namespace: 'content', after: '', minRevision: revision(4), bytesMax: 1_000 },
+    { type: 'content', namespace: 'content', after: 'a/é', minRevision: revision(0), bytesMax: 1 },
+  ],
   feedKey: [{ type: 'feedKey' }],
   feedSubscribe: [{ type: 'feedSubscribe' }],
   transfer: [
@@ -173,6 +177,10 @@ const responses: Record<StoreResponse['type'], StoreResponse[]> = {
   ],
   compacted: [{ type: 'compacted', epoch, oldest: revision(3) }],
   resynced: [{ type: 'resynced', epoch, revision: head, namespaces: [record] }],
+  content: [
+    { type: 'content', epoch, revision: head, entries: [entry], more: true },
+    { type: 'content', epoch, revision: head, entries: [], more: false },
+  ],
   filled: [
     { type: 'filled', epoch, revision: head, entry },
     { type: 'filled', epoch, revision: head, entry: null },

@@ -49,6 +49,7 @@ const REQUEST: Record<StoreRequest['type'], number> = {
   transfer: 15,
   snapshot: 16,
   backup: 17,
+  content: 18,
 };
 const RESPONSE: Record<StoreResponse['type'], number> = {
   failed: 0,
@@ -70,6 +71,7 @@ const RESPONSE: Record<StoreResponse['type'], number> = {
   transferred: 16,
   snapshotTaken: 17,
   backupChunk: 18,
+  content: 19,
 };
 
 /** Appends a request. Throws EncodeError for text with a lone surrogate. */
@@ -114,6 +116,12 @@ export function encodeStoreRequest(writer: ByteWriter, request: StoreRequest): v
       writer.string(request.namespace);
       writer.string(request.key);
       writer.u53(request.minRevision);
+      break;
+    case 'content':
+      writer.string(request.namespace);
+      writer.string(request.after);
+      writer.u53(request.minRevision);
+      writer.u32(request.bytesMax);
       break;
     case 'transfer':
       writer.string(request.token);
@@ -192,6 +200,14 @@ function readRequest(reader: ByteReader): StoreRequest {
         namespace: readName(reader),
         key: readKey(reader),
         minRevision: readRevision(reader),
+      };
+    case REQUEST.content:
+      return {
+        type: 'content',
+        namespace: readName(reader),
+        after: readKey(reader),
+        minRevision: readRevision(reader),
+        bytesMax: reader.u32(),
       };
     case REQUEST.feedKey:
       return { type: 'feedKey' };
@@ -278,6 +294,11 @@ export function encodeStoreResponse(writer: ByteWriter, response: StoreResponse)
       writer.u53(response.epoch);
       writer.u53(response.revision);
       return writeEntryOrNull(writer, response.entry);
+    case 'content':
+      writer.u53(response.epoch);
+      writer.u53(response.revision);
+      writeList(writer, response.entries, writeEntry);
+      return writer.boolean(response.more);
     case 'feedKey':
       return writer.bytes(response.key);
     case 'subscribed':
@@ -379,6 +400,14 @@ function readPublishedResponse(reader: ByteReader, type: number): StoreResponse 
         epoch: reader.u53(),
         revision: readRevision(reader),
         entry: readEntryOrNull(reader),
+      };
+    case RESPONSE.content:
+      return {
+        type: 'content',
+        epoch: reader.u53(),
+        revision: readRevision(reader),
+        entries: readList(reader, readEntry),
+        more: reader.boolean(),
       };
     case RESPONSE.feedKey:
       return { type: 'feedKey', key: reader.bytes(FEED_KEY_BYTES_MAX) };

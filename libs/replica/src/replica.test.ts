@@ -50,11 +50,13 @@ describe('requests', () => {
       { type: 'changes', after: revision(0), minRevision: revision(0), bytesMax: 1000 },
       { type: 'resync' },
       { type: 'fill', namespace: 'limits', key: 'a', minRevision: revision(0) },
+      { type: 'content', namespace: 'limits', after: '', minRevision: revision(0), bytesMax: 1000 },
       { type: 'feedKey' },
     ];
     for (const request of requests)
       expect(world.ask(1, request, 'client').answer).toMatchObject({ code: 'FORBIDDEN' });
     expect(world.ask(1, requests[2]!).answer).toMatchObject({ code: 'FORBIDDEN' });
+    expect(world.ask(1, requests[3]!).answer).toMatchObject({ code: 'FORBIDDEN' });
     expect(world.ask(1, requests[1]!).answer).toMatchObject({ type: 'resynced' });
   });
 
@@ -122,6 +124,30 @@ describe('members that are behind', () => {
     appends.release();
     world.pass(2000);
     expect(world.ask(3, fill).answer).toMatchObject({ type: 'filled', entry: { key: 'k19' } });
+  });
+
+  it('gives the content of a cached namespace page by page, as of a revision that was asked for or a later one', () => {
+    const { world, client } = started();
+    world.ask(1, write({ type: 'createNamespace', namespace: 'content', kind: 'cached' }, client));
+    for (const key of ['a', 'b']) world.ask(1, write(put(key, 'v', 'content'), client));
+    const page = (after: string, minRevision: number, bytesMax = 1): StoreRequest => ({
+      type: 'content',
+      namespace: 'content',
+      after,
+      minRevision: revision(minRevision),
+      bytesMax,
+    });
+    expect(world.ask(1, page('', 4)).answer).toMatchObject({
+      type: 'content',
+      revision: 4,
+      entries: [{ key: 'a' }],
+      more: true,
+    });
+    expect(world.ask(1, page('a', 0)).answer).toMatchObject({ entries: [{ key: 'b' }], more: false });
+    expect(world.ask(1, page('', 0, 0xffff_ffff)).answer).toMatchObject({ more: false });
+    expect(world.ask(1, page('', 5)).answer).toMatchObject({ code: 'NOT_CAUGHT_UP' });
+    world.ask(1, write({ type: 'deleteNamespace', namespace: 'content' }, client));
+    expect(world.ask(1, page('', 0)).answer).toMatchObject({ code: 'NAMESPACE_NOT_FOUND' });
   });
 
   it('a leader that lost its quorum still fills caches: it had caught up', () => {

@@ -36,6 +36,7 @@ export interface RequestPolicies {
 }
 
 const CHANGES_BYTES_MAX = 1024 * 1024;
+const CONTENT_BYTES_MAX = 512 * 1024;
 const LIST_BYTES_MAX = 1024 * 1024;
 
 /**
@@ -79,6 +80,7 @@ export class RequestHandler {
       case 'changes':
       case 'resync':
       case 'fill':
+      case 'content':
       case 'feedKey':
         // Published data without a token: for gateways, whose role the handshake proved.
         if (role === 'client')
@@ -220,7 +222,9 @@ export class RequestHandler {
     return { type: 'probed', epoch: config.epoch, head: machine.head, published: machine.publishedRevision };
   }
 
-  #published(request: StoreRequest & { type: 'changes' | 'resync' | 'fill' | 'feedKey' }): StoreResponse {
+  #published(
+    request: StoreRequest & { type: 'changes' | 'resync' | 'fill' | 'content' | 'feedKey' },
+  ): StoreResponse {
     if (request.type === 'feedKey') return { type: 'feedKey', key: this.#policies.feedKey };
     const { machine, config, caughtUp, divergedFailure } = this.#replica;
     if (divergedFailure !== null) return divergedFailure;
@@ -239,19 +243,21 @@ export class RequestHandler {
         if (changes.type === 'compacted') return { type: 'compacted', epoch, oldest: changes.oldest };
         return { type: 'changes', batch: changes.batch, published: machine.publishedRevision };
       }
-      case 'fill': {
+      case 'fill':
+      case 'content': {
         if (request.minRevision > machine.head) return notCaughtUp;
         const record = machine.namespace(request.namespace);
         if (record === undefined || record.deleted)
           return failure('NAMESPACE_NOT_FOUND', undefined, { head: machine.head });
         // Strict data never leaves the members for a cache.
         if (record.kind !== 'cached') return failure('FORBIDDEN', 'A strict namespace is never cached.');
-        return {
-          type: 'filled',
-          epoch,
-          revision: machine.head,
-          entry: machine.encoded(request.namespace, request.key) ?? null,
-        };
+        const asOf = { epoch, revision: machine.head };
+        if (request.type === 'content') {
+          const bytesMax = Math.min(Math.max(request.bytesMax, 1), CONTENT_BYTES_MAX);
+          return { type: 'content', ...asOf, ...machine.page(request.namespace, request.after, bytesMax) };
+        }
+        const entry = machine.encoded(request.namespace, request.key) ?? null;
+        return { type: 'filled', ...asOf, entry };
       }
     }
   }

@@ -47,6 +47,7 @@ export const environmentSchema = z
     QUORATE_CACHE_BYTES_MAX: wholeNumber('QUORATE_CACHE_BYTES_MAX', 1024 * 1024, 64 * 1024 ** 3).default(
       CACHE_BYTES_MAX_DEFAULT,
     ),
+    QUORATE_LAST_KNOWN_GOOD_FILE: text('QUORATE_LAST_KNOWN_GOOD_FILE').optional(),
     QUORATE_LOG_LEVEL: z
       .enum(LOG_LEVELS, `QUORATE_LOG_LEVEL must be one of ${LOG_LEVELS.join(', ')}`)
       .default('log'),

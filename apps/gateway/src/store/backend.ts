@@ -1,10 +1,11 @@
 import { QuorateError, type ClusterFile } from '@quorate/api';
-import { CachedViewDriver, QuorateClient, type StoreClient } from '@quorate/client';
+import { CachedViewDriver, type HeldState, QuorateClient, type StoreClient } from '@quorate/client';
 import { connectStore, systemClock } from '@quorate/client/link';
 import { connectFeed } from '@quorate/feed/nats';
 import { Logger } from '@nestjs/common';
 import type { Environment } from '../configuration/environment.js';
 import type { Secrets } from '../configuration/secrets.js';
+import { readLastKnownGood, writeLastKnownGood } from './last-known-good.js';
 import type { Backend, ObservedMember, Store, View, ViewOutcome } from './store.js';
 
 /** A member that does not say how it is within this time counts as silent. */
@@ -15,6 +16,9 @@ const TRANSFER_DEADLINE_MS = 5_000;
 const SNAPSHOT_DEADLINE_MS = 60_000;
 /** Reading a part of one does not. */
 const BACKUP_CHUNK_DEADLINE_MS = 10_000;
+
+/** How old the file of the last known good state is at most, while the gateway runs. */
+const LAST_KNOWN_GOOD_INTERVAL_MS = 10_000;
 
 /** Opens the links, starts the cached view and its feed. Returns at once: everything comes up in the background. */
 export function connectBackend(environment: Environment, cluster: ClusterFile, secrets: Secrets): Backend {
@@ -30,26 +34,87 @@ export function connectBackend(environment: Environment, cluster: ClusterFile, s
     onRefused: (member, refusal) =>
       logger.warn(`Member ${member} and this gateway disagree: ${JSON.stringify(refusal)}`),
   });
+  const keeper = new LastKnownGood(environment.QUORATE_LAST_KNOWN_GOOD_FILE, cluster.clusterId, logger);
   const driver = new CachedViewDriver({
     source: links.client,
     clock: systemClock,
     random: Math.random,
     clusterId: cluster.clusterId,
     bytesMax: environment.QUORATE_CACHE_BYTES_MAX,
+    restore: () => keeper.read(),
     onRebuild: (error) =>
       logger.error(error, 'The cached view broke an invariant of its own and is rebuilt.'),
   });
   const feed = openFeed(environment, cluster, secrets, links, (bytes) => driver.receiveFeed(bytes));
   driver.start();
+  keeper.start(() => driver.held());
   return {
     store: storeOver(links.client, cluster),
     view: viewOver(driver),
     close: async () => {
+      await keeper.stop();
       driver.stop();
       await feed.close();
       links.close();
     },
   };
+}
+
+/** Keeps what the view holds in a file, if there is to be one, for a start when nobody gives anything. */
+class LastKnownGood {
+  readonly #path: string | undefined;
+  readonly #clusterId: string;
+  readonly #logger: Logger;
+  #held: () => HeldState | null = () => null;
+  #timer: NodeJS.Timeout | null = null;
+  #writing: Promise<void> | null = null;
+
+  constructor(path: string | undefined, clusterId: string, logger: Logger) {
+    this.#path = path;
+    this.#clusterId = clusterId;
+    this.#logger = logger;
+  }
+
+  read(): HeldState | null {
+    if (this.#path === undefined) return null;
+    try {
+      const held = readLastKnownGood(this.#path, this.#clusterId);
+      if (held !== null)
+        this.#logger.warn(
+          `No member gives the state: beginning with revision ${held.revision} of ${this.#path}.`,
+        );
+      return held;
+    } catch (error) {
+      // Without a state that is sure to be right it starts empty, as it would without the file.
+      this.#logger.error(`${this.#path} is not used: ${String(error)}`);
+      return null;
+    }
+  }
+
+  start(held: () => HeldState | null): void {
+    if (this.#path === undefined) return;
+    this.#held = held;
+    this.#timer = setInterval(() => this.#write(), LAST_KNOWN_GOOD_INTERVAL_MS);
+  }
+
+  /** Writes a last time. */
+  async stop(): Promise<void> {
+    if (this.#timer !== null) clearInterval(this.#timer);
+    await this.#writing;
+    this.#write();
+    await this.#writing;
+  }
+
+  #write(): void {
+    const [path, held] = [this.#path, this.#held()];
+    // A disk that is slower than the timer gets one at a time.
+    if (path === undefined || held === null || this.#writing !== null) return;
+    this.#writing = writeLastKnownGood(path, this.#clusterId, held)
+      .catch((error: unknown) => this.#logger.error(`${path} was not written: ${String(error)}`))
+      .finally(() => {
+        this.#writing = null;
+      });
+  }
 }
 
 /** Changes come over NATS when there is one, else over a link. What either loses, the view pulls. */

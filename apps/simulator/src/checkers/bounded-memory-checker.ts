@@ -79,9 +79,15 @@ export class BoundedMemoryChecker implements RunningChecker {
     this.#within(who, 'namespaces', namespaces, this.#state.namespacesMax);
   }
 
-  /** A gateway's view of `bytesMax` bytes. */
-  lookAtCache(gateway: string, load: CacheLoad, entryBytes: number, bytesMax: number): void {
-    this.#within(gateway, 'bytes of entries', entryBytes, bytesMax);
+  /** A gateway's view of so many bytes. */
+  lookAtCache(
+    gateway: string,
+    load: CacheLoad,
+    entryBytes: number,
+    bounds: { readonly bytesMax: number; readonly wholeBytesMax: number },
+  ): void {
+    this.#within(gateway, 'bytes of entries', entryBytes, bounds.bytesMax);
+    this.#within(gateway, 'bytes of whole namespaces', load.wholeBytes, bounds.wholeBytesMax);
     this.#within(gateway, 'waiting reads', load.waitingReads, CACHED_VIEW_DEFAULTS.waitingReadsMax);
     this.#within(gateway, 'reads in lists', load.listedReads, 2 * CACHED_VIEW_DEFAULTS.waitingReadsMax);
     this.#within(gateway, 'fills', load.fills, CACHED_VIEW_DEFAULTS.fillsMax);

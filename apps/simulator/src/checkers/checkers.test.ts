@@ -347,10 +347,16 @@ describe('what holds at every step: one wrong state convicts, a right one does n
       floors: 0,
       unconfirmedProbes: 0,
       namespaces: 0,
+      wholeNamespaces: 0,
+      wholeBytes: 0,
     };
-    expect(() => checker.lookAtCache('g1', cache, 100, 100)).not.toThrow();
-    expect(() => checker.lookAtCache('g1', cache, 101, 100)).toThrow('bounded memory');
-    expect(() => checker.lookAtCache('g1', { ...cache, fills: 257 }, 0, 100)).toThrow('bounded memory');
+    const bounds = { bytesMax: 100, wholeBytesMax: 100 };
+    expect(() => checker.lookAtCache('g1', cache, 100, bounds)).not.toThrow();
+    expect(() => checker.lookAtCache('g1', cache, 101, bounds)).toThrow('bounded memory');
+    expect(() => checker.lookAtCache('g1', { ...cache, fills: 257 }, 0, bounds)).toThrow('bounded memory');
+    expect(() => checker.lookAtCache('g1', { ...cache, wholeBytes: 101 }, 0, bounds)).toThrow(
+      'bounded memory',
+    );
     expect(() => checker.nothingLeft('c1', 'requests', 0)).not.toThrow();
     expect(() => checker.nothingLeft('c1', 'requests', 1)).toThrow('nothing is left over');
   });
