@@ -211,6 +211,7 @@ export class MemoryBackend implements Backend {
       revision: this.#watermark,
       epoch: this.epoch,
       stalenessMs: 84,
+      ageMs: 84,
       lag: this.head - this.#watermark,
       quorum: true,
       level: read.level.type === 'eventual' && read.minRevision !== null ? 'session' : read.level.type,

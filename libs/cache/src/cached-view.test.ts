@@ -370,7 +370,7 @@ describe('freshness', () => {
     expect(it.view.stalenessMs(it.now)).toBe(20_010);
   });
 
-  test('[C9] a head that is not applied confirms nothing; never confirmed: no number', () => {
+  test('[C9] R10: a head that is not applied confirms nothing; never confirmed: no number', () => {
     const it = new Scenario();
     it.event({ type: 'start' });
     it.sync(10);
@@ -381,6 +381,23 @@ describe('freshness', () => {
     it.pass(50);
     it.feed(10, 12, []);
     expect(it.hit(it.read('a'))).toMatchObject({ stalenessMs: 50, lag: 0, revision: 12 });
+  });
+
+  test('[C9] R14: the feed says nothing about freshness, whoever sent it', () => {
+    const it = holding('a', 10);
+    it.pass(1000);
+    it.feed(10, 11, [put('a', 11)]);
+    expect(it.hit(it.read('a'))).toMatchObject({ revision: 11, stalenessMs: 1000 });
+  });
+
+  test('[C9] R26: how many revisions it is behind is said with every answer', () => {
+    const it = holding('a', 10);
+    expect(it.hit(it.read('a')).lag).toBe(0);
+    it.pass(500);
+    it.probed(14);
+    expect(it.hit(it.read('a')).lag).toBe(4);
+    it.feed(10, 12, [put('a', 12)]);
+    expect(it.hit(it.read('a')).lag).toBe(2);
   });
 
   test('[C9] quorum: the last probe succeeded, at most 2 s ago', () => {
@@ -443,7 +460,7 @@ describe('freshness', () => {
     expect(it.shown(failed)).toBe('STALENESS_BOUND_EXCEEDED');
   });
 
-  test('[C12] a probe takes the watermark over strict writes; a token of one is served', () => {
+  test('[C12] R11: a probe takes the watermark over strict writes; a token of one is served', () => {
     const it = holding('a', 10);
     const session = it.read('a', EVENTUAL, 14);
     expect(it.shown(session)).toBeUndefined();
@@ -464,7 +481,7 @@ describe('freshness', () => {
     expect(it.hit(it.read('a'))).toMatchObject({ revision: 12, stalenessMs: 200 });
   });
 
-  test('[C12] probes go every 500 ms while anyone reads, more seldom else, and one at a time', () => {
+  test('[C12] R17: probes go every 500 ms while anyone reads, more seldom else, and one at a time', () => {
     const it = holding('a', 10);
     it.pass(499);
     expect(it.tryTake('probe')).toBeNull();

@@ -24,6 +24,7 @@ const NOTHING_HELD = {
   revision: revision(4),
   epoch: 1,
   stalenessMs: null,
+  ageMs: null,
   lag: null,
   quorum: false,
   level: 'eventual',

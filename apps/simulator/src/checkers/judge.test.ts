@@ -117,6 +117,7 @@ function cacheRead(changes: Partial<CacheReadRecord> & { readonly hit?: object }
       revision: revision(2),
       epoch: 1,
       stalenessMs: null,
+      ageMs: null,
       lag: 0,
       quorum: true,
       level: 'eventual',
