@@ -597,8 +597,8 @@ export const MUTATIONS: readonly Mutation[] = [
     bug: 'a session reads below its token',
     rule: 'R12',
     file: CACHED_VIEW,
-    find: 'needRevision: Math.max(read.minRevision ?? 0, this.#floorOf(read.namespace, read.key)),',
-    replace: 'needRevision: this.#floorOf(read.namespace, read.key),',
+    find: 'needRevision: Math.max(read.minRevision ?? 0, this.#floorOfRead(read)),',
+    replace: 'needRevision: this.#floorOfRead(read),',
   },
   // --- the client
   {
