@@ -96,6 +96,11 @@ export const ROOMS: readonly Room[] = [
   // The promise surface and the link subpath meet the real world.
   { path: 'libs/client/src/client.ts', mayImport: ['@quorate/api', '@quorate/kv'], pure: false },
   {
+    path: 'libs/client/src/near-cache.ts',
+    mayImport: ['@quorate/api', '@quorate/cache', '@quorate/kv'],
+    pure: false,
+  },
+  {
     path: 'libs/client/src/link.ts',
     mayImport: ['@quorate/api', '@quorate/kv', '@quorate/link'],
     pure: false,

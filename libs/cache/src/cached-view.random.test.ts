@@ -4,6 +4,7 @@ import type { Change, Entry } from '@quorate/kv';
 import { expect, test } from 'vitest';
 import { CachedView } from './cached-view.js';
 import { batch, entry, NAMESPACES } from './scenario.testing.js';
+import type { Moment } from './elapsed.js';
 import type { CacheCommand, CacheEvent, CacheReadLevel, Instant } from './types.js';
 
 const KEYS = ['a', 'b', 'c', 'd', 'e', 'f'];
@@ -24,12 +25,22 @@ interface OpenRead {
   readonly arrivedMs: number;
 }
 
+/** What was peeked, and is looked at again later. */
+interface Peeked {
+  readonly epoch: number;
+  readonly revision: number;
+  readonly confirmation: Moment | null;
+}
+
 /** A store with its whole history, a bad network and one view; every answer is held against the history. */
 class World {
   readonly #random: () => number;
   readonly view: CachedView;
   readonly reads = new Map<number, OpenRead>();
   readonly seen = { hits: 0, filled: 0, lists: 0, linearizable: 0, bounded: 0, fallbacks: 0, refused: 0 };
+  readonly peeks = { shown: 0, misses: 0, notReady: 0, bounds: 0, proofs: 0, unproven: 0 };
+  readonly #proofs = new Map<number, { readonly epoch: number; readonly head: number }>();
+  readonly #peeked: Peeked[] = [];
   // Epoch n is at position n - 1; commit of revision r at position r - 1.
   readonly #histories: Commit[][] = [[]];
   readonly #floors = new Map<string, number>();
@@ -169,6 +180,64 @@ class World {
     });
   }
 
+  /** C30: shows what an eventual read shows at the same moment, or nothing. */
+  peek(): void {
+    const key = this.#pick(KEYS);
+    const held = this.view.peek('pages', key);
+    assert(held !== 'strict', 'the namespace is cached');
+    if (held === 'notReady') this.peeks.notReady += 1;
+    else if (held === 'miss') this.peeks.misses += 1;
+    if (typeof held === 'string') return;
+    const [epoch, at] = [this.view.epoch ?? 0, this.view.watermark ?? 0];
+    assert.deepEqual(held.entry, this.valueAt(epoch, key, at), `${key} is not the value at ${at}`);
+    if (epoch === this.epoch) assert(at >= (this.#floors.get(key) ?? 0), 'peeked below the floor');
+    this.#peeked.push({ epoch, revision: at, confirmation: this.view.confirmation });
+    const readId = (this.#readId += 1);
+    const read = { readId, namespace: 'pages', key, level: { type: 'eventual' }, minRevision: null } as const;
+    const commands = this.view.handle({ type: 'read', ...read }, this.#now());
+    const [answer, ...others] = commands;
+    assert(answer?.type === 'answer' && answer.outcome.type === 'hit', 'an eventual read would wait');
+    const { outcome } = answer;
+    assert.deepEqual([outcome.entry, outcome.epoch, outcome.revision], [held.entry, epoch, at]);
+    for (const command of others) this.#take(command);
+    this.peeks.shown += 1;
+  }
+
+  prove(): void {
+    this.#readId += 1;
+    this.#proofs.set(this.#readId, { epoch: this.epoch, head: this.head });
+    this.event({ type: 'prove', readId: this.#readId });
+  }
+
+  /** C33: what is peeked from now on has everything that there was when the proof was asked for. */
+  #checkProof(command: CacheCommand & { readonly type: 'answer' | 'fallback' | 'proven' }): void {
+    const proof = this.#proofs.get(command.readId);
+    assert(proof !== undefined, 'a proof ends once');
+    this.#proofs.delete(command.readId);
+    if (command.type !== 'proven') {
+      this.peeks.unproven += 1;
+      return;
+    }
+    const [epoch, at] = [this.view.epoch ?? 0, this.view.watermark ?? 0];
+    assert(epoch >= proof.epoch && (epoch > proof.epoch || at >= proof.head), 'a proof of less');
+    this.peeks.proofs += 1;
+  }
+
+  get openProofs(): number {
+    return this.#proofs.size;
+  }
+
+  /** C31: whenever one looks, the bound covers every change that the answer does not have. */
+  lookAtPeeked(): void {
+    for (const { epoch, revision: at, confirmation } of this.#peeked.splice(0)) {
+      if (confirmation === null) continue;
+      const boundMs = this.view.stalenessSince(confirmation, this.#now());
+      for (const commit of this.#unseen(epoch, at))
+        assert(commit.atMs >= this.#nowMs - boundMs, 'staleness of a peek understated');
+      this.peeks.bounds += 1;
+    }
+  }
+
   randomRead(): void {
     if (this.chance(0.1)) this.list(this.chance(0.8) ? { type: 'eventual' } : { type: 'linearizable' });
     const roll = this.#random();
@@ -214,12 +283,21 @@ class World {
     this.#network.push({ dueMs: this.#nowMs + delayMs, run });
   }
 
+  #now(): Instant {
+    return { monotonicMs: this.#monotonicMs, wallMs: this.#wallMs };
+  }
+
   event(event: CacheEvent): void {
-    const now: Instant = { monotonicMs: this.#monotonicMs, wallMs: this.#wallMs };
-    for (const command of this.view.handle(event, now)) {
-      if (command.type === 'answer' || command.type === 'fallback') this.#check(command);
-      else this.#serve(command);
+    for (const command of this.view.handle(event, this.#now())) {
+      this.#take(command);
     }
+  }
+
+  #take(command: CacheCommand): void {
+    if (command.type === 'proven') this.#checkProof(command);
+    else if (command.type !== 'answer' && command.type !== 'fallback') this.#serve(command);
+    else if (this.#proofs.has(command.readId)) this.#checkProof(command);
+    else this.#check(command);
   }
 
   #serve(command: CacheCommand): void {
@@ -315,8 +393,8 @@ class World {
     assert(epoch >= this.#highest.epoch, 'back in epochs');
     this.#highest = { epoch, revision: at };
     if (stalenessMs !== null) {
-      const unseen = [...(this.#histories[epoch - 1] ?? []).slice(at), ...this.#since(epoch)];
-      for (const commit of unseen) assert(commit.atMs >= this.#nowMs - stalenessMs, 'staleness understated');
+      for (const commit of this.#unseen(epoch, at))
+        assert(commit.atMs >= this.#nowMs - stalenessMs, 'staleness understated');
     }
     if (level === 'linearizable') {
       this.seen.linearizable += 1;
@@ -326,6 +404,10 @@ class World {
       this.seen.bounded += 1;
       assert(stalenessMs !== null && stalenessMs <= read.level.boundMs, 'bound exceeded');
     }
+  }
+
+  #unseen(epoch: number, at: number): Commit[] {
+    return [...(this.#histories[epoch - 1] ?? []).slice(at), ...this.#since(epoch)];
   }
 
   /** Commits made after an epoch ended. */
@@ -347,12 +429,15 @@ function mulberry32(seed: number): () => number {
   };
 }
 
-function run(seed: number, steps: number): World {
+function run(seed: number, steps: number, peeks = false): World {
   const world = new World(seed);
   world.event({ type: 'start' });
   for (let step = 0; step < steps; step += 1) {
     if (world.chance(0.4)) world.write();
     if (world.chance(0.6)) world.randomRead();
+    if (peeks && world.chance(0.5)) world.peek();
+    if (peeks && world.chance(0.1)) world.lookAtPeeked();
+    if (peeks && world.chance(0.2)) world.prove();
     if (world.chance(0.01)) world.compact();
     if (world.chance(0.004)) world.loseTail();
     if (world.chance(0.01)) world.suspend(2000);
@@ -413,4 +498,21 @@ test('[C21] [C20] random faults: nothing shown is older than stated, and every v
   expect(wholes.held).toBeGreaterThan(20);
   expect(wholes.tooLarge).toBeGreaterThan(20);
   for (const count of [...Object.values(total), ...Object.values(events)]) expect(count).toBeGreaterThan(50);
+});
+
+test('[C30] [C31] [C33] random faults: a peek shows what an eventual read shows, its bound and proofs are true', () => {
+  const total = { shown: 0, misses: 0, notReady: 0, bounds: 0, proofs: 0, unproven: 0 };
+  for (let seed = 1001; seed <= 1080; seed += 1) {
+    try {
+      const world = run(seed, 250, true);
+      world.lookAtPeeked();
+      expect([world.view.epoch, world.view.watermark]).toEqual([world.epoch, world.head]);
+      expect(world.openProofs).toBe(0);
+      for (const name of ['shown', 'misses', 'notReady', 'bounds', 'proofs', 'unproven'] as const)
+        total[name] += world.peeks[name];
+    } catch (error) {
+      throw new Error(`seed ${seed}`, { cause: error });
+    }
+  }
+  for (const count of Object.values(total)) expect(count).toBeGreaterThan(50);
 });

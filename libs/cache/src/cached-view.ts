@@ -19,6 +19,7 @@ import type {
   CacheState,
   HeldState,
   Instant,
+  PeekRefusal,
   ResumePoint,
   ResyncReason,
 } from './types.js';
@@ -51,8 +52,18 @@ export const CACHED_VIEW_DEFAULTS: Required<Omit<CachedViewOptions, 'random' | '
   namespacesMax: 100_000,
 };
 
+/** What a proof is, seen as a read. */
+const PROOF: Omit<CacheRead, 'readId'> = {
+  namespace: '',
+  key: '',
+  level: { type: 'linearizable' },
+  minRevision: null,
+};
+
 interface WaitingRead {
   readonly read: CacheRead | CacheList;
+  /** Asks for a proof and not for a key. */
+  readonly isProof: boolean;
   /** Of minRevision and the key's floor. */
   readonly needRevision: number;
   readonly deadlineMs: number;
@@ -131,6 +142,8 @@ export class CachedView {
   #lastProbe: { readonly succeeded: boolean; readonly at: Moment } | null = null;
   #lastProbeSentMs = Number.NEGATIVE_INFINITY;
   #lastReadMs = Number.NEGATIVE_INFINITY;
+  // Since the last event: a peek knows no time, the next event does.
+  #peeked = false;
   #lastHead: Revision | null = null;
   #probeWanted = false;
 
@@ -229,8 +242,46 @@ export class CachedView {
 
   /** Upper bound of the staleness at `now`, rounded up to whole milliseconds; null: never confirmed (C9). */
   stalenessMs(now: Instant): number | null {
-    if (this.#confirmed === null) return null;
-    return Math.max(0, Math.ceil(this.#elapsed.since(this.#confirmed.sent, now)));
+    return this.#confirmed === null ? null : this.stalenessSince(this.#confirmed.sent, now);
+  }
+
+  /**
+   * What the newest confirmed probe proves of all that is shown until the next one: it holds everything acknowledged before
+   * this moment. Null: never confirmed.
+   */
+  get confirmation(): Moment | null {
+    return this.#confirmed === null ? null : this.#confirmed.sent;
+  }
+
+  /**
+   * C31. Upper bound, at `now`, of the staleness of what was shown while `confirmation` was this view's. Whole milliseconds,
+   * rounded up. It grows: a later probe says nothing of an earlier answer.
+   */
+  stalenessSince(confirmation: Moment, now: Instant): number {
+    return Math.max(0, Math.ceil(this.#elapsed.since(confirmation, now)));
+  }
+
+  /**
+   * C30. The value of a key at the watermark, if a read at level eventual would show it at this moment; else what stands in the
+   * way. No event: it asks for nothing, waits for nothing, and needs no clock.
+   */
+  peek(namespace: string, key: string): { readonly entry: Entry | null } | PeekRefusal {
+    const watermark = this.#watermark;
+    if (watermark === null) return 'notReady';
+    const record = this.#namespaces.get(namespace);
+    if (record === undefined || record.kind !== 'cached' || record.deleted) return 'strict';
+    this.#peeked = true;
+    if (this.#floorOf(namespace, key) > watermark) return 'miss';
+    const whole = this.#wholes.find(namespace);
+    if (whole !== undefined) {
+      this.#counters.hits += 1;
+      return { entry: whole.get(key) ?? null };
+    }
+    const held = this.#entries.get(namespace, key);
+    if (held === undefined) return 'miss';
+    if (held.revision > watermark) assert.fail('what is held is at the watermark');
+    this.#counters.hits += 1;
+    return held;
   }
 
   /** As in `CacheProof`. */
@@ -258,6 +309,9 @@ export class CachedView {
     assert(now.monotonicMs >= this.#now.monotonicMs, 'the monotonic clock stepped back');
     this.#now = now;
     this.#elapsed.see(now);
+    // Peeks are reads: probes must go on as often.
+    if (this.#peeked) this.#lastReadMs = now.monotonicMs;
+    this.#peeked = false;
     this.#commands = [];
     this.#take(event);
     this.#settle();
@@ -317,6 +371,12 @@ export class CachedView {
       case 'read':
       case 'list':
         this.#read(event);
+        break;
+      case 'reads':
+        for (const read of event.reads) this.#read(read);
+        break;
+      case 'prove':
+        this.#read({ readId: event.readId, ...PROOF }, true);
         break;
       case 'ownWrite':
         this.#ownWrite(event);
@@ -821,11 +881,12 @@ export class CachedView {
 
   // ---- reads
 
-  #read(read: CacheRead | CacheList): void {
+  #read(read: CacheRead | CacheList, isProof = false): void {
     assert(!this.#waiting.has(read.readId), `read ${read.readId} waits already`);
     this.#lastReadMs = this.#now.monotonicMs;
     const waiting: WaitingRead = {
       read,
+      isProof,
       needRevision: Math.max(read.minRevision ?? 0, this.#floorOfRead(read)),
       deadlineMs: this.#now.monotonicMs + this.#options.waitMs,
       probeId: null,
@@ -845,6 +906,10 @@ export class CachedView {
   /** Takes a read as far as it can go now: to its answer, or to what it must wait for. */
   #advance(waiting: WaitingRead): void {
     if (waiting.done) return;
+    if (waiting.isProof) {
+      this.#advanceProof(waiting);
+      return;
+    }
     const { read } = waiting;
     const { namespace } = read;
     const record = this.#namespaces.get(namespace);
@@ -872,10 +937,21 @@ export class CachedView {
       this.#hit(waiting, this.#wholes.get(namespace, read.key), waiting.stage === 'fill');
       return;
     }
-    const id = entryId(namespace, read.key);
-    const held = this.#entries.get(id);
-    if (held === undefined) this.#joinFill(waiting, id, read.key);
+    const held = this.#entries.get(namespace, read.key);
+    if (held === undefined) this.#joinFill(waiting, entryId(namespace, read.key), read.key);
     else this.#hit(waiting, held.entry, waiting.stage === 'fill');
+  }
+
+  /** C33. Which keys it is for is not known here: what is held of them, and their floors, the peeks look after. */
+  #advanceProof(waiting: WaitingRead): void {
+    if (this.#needsProbe(waiting)) {
+      waiting.stage = 'probe';
+      this.#collecting.push(waiting);
+      return;
+    }
+    waiting.done = true;
+    this.#waiting.delete(waiting.read.readId);
+    this.#commands.push({ type: 'proven', readId: waiting.read.readId });
   }
 
   #needsProbe(waiting: WaitingRead): boolean {
@@ -988,6 +1064,8 @@ export class CachedView {
   }
 
   #floorOf(namespace: string, key: string): number {
+    // Most of the time there are no floors, and no text need be made to look for them.
+    if (this.#floors.highest === 0) return 0;
     return Math.max(this.#floors.of(entryId(namespace, key)), this.#floors.of(namespace));
   }
 
@@ -995,6 +1073,7 @@ export class CachedView {
 
   #tick(): void {
     const nowMs = this.#now.monotonicMs;
+    this.#entries.beginPeriod();
     let expired = false;
     for (const waiting of this.#waiting.values()) {
       // All wait equally long, so the map is in order of deadlines.

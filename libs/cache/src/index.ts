@@ -1,4 +1,5 @@
 export { CACHED_VIEW_DEFAULTS, CachedView } from './cached-view.js';
+export type { Moment } from './elapsed.js';
 export type {
   CacheCommand,
   CacheCounters,
@@ -14,6 +15,7 @@ export type {
   CacheState,
   HeldState,
   Instant,
+  PeekRefusal,
   ResumePoint,
   ResyncReason,
 } from './types.js';

@@ -111,6 +111,10 @@ export type CacheEvent =
   | { readonly type: 'loadFailed'; readonly loadId: number; readonly code: string }
   | ({ readonly type: 'read' } & CacheRead)
   | ({ readonly type: 'list' } & CacheList)
+  /** Reads that arrived together, in this order: one probe serves all of them that need one (C32). */
+  | { readonly type: 'reads'; readonly reads: readonly CacheRead[] }
+  /** Asks for proof that the view is as new as the store at this moment, for linearizable reads to come (C33). */
+  | { readonly type: 'prove'; readonly readId: number }
   /**
    * A write of this process was acknowledged at `revision`: eventual reads of the key must not show older.
    * `key` null: the namespace itself was created or deleted, which concerns all of its keys.
@@ -172,10 +176,15 @@ export type CacheOutcome =
   /** The namespace is strict, deleted or unknown here: only the store may answer. */
   | { readonly type: 'strict' };
 
+/** Why a peek shows nothing. `miss`: not held, or older than an own write; a read may still answer. */
+export type PeekRefusal = 'notReady' | 'strict' | 'miss';
+
 export type CacheCommand =
   | { readonly type: 'answer'; readonly readId: number; readonly outcome: CacheOutcome }
   /** The cache cannot prove what was asked for: ask the store, which has the answer or the honest error. */
   | { readonly type: 'fallback'; readonly readId: number }
+  /** From now on whatever is peeked is as new as the store was when the proof was asked for. */
+  | { readonly type: 'proven'; readonly readId: number }
   | { readonly type: 'probe'; readonly probeId: number }
   /** `minRevision` is known to exist: a member that is behind it and has nothing new must not be asked again. */
   | {

@@ -137,6 +137,12 @@ export class WholeNamespaces {
     return this.#wholes.get(namespace)?.after === null;
   }
 
+  /** Undefined: it is not complete. */
+  find(namespace: string): { get(key: string): Entry | undefined } | undefined {
+    const whole = this.#wholes.get(namespace);
+    return whole?.after === null ? whole : undefined;
+  }
+
   /** Null: it is not there. Only of a namespace that is complete. */
   get(namespace: string, key: string): Entry | null {
     return this.#complete(namespace).get(key) ?? null;

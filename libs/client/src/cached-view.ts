@@ -6,20 +6,44 @@ import type {
   CacheEvent,
   CacheLoad,
   CacheOutcome,
+  CacheRead,
   CacheReadLevel,
   CacheState,
   HeldState,
   Instant,
+  Moment,
+  PeekRefusal,
 } from '@quorate/cache';
 import { decodeFeedMessage } from '@quorate/feed';
-import type { Revision } from '@quorate/kv';
+import type { Entry, Revision } from '@quorate/kv';
 import type { Clock, StoreSource } from './environment.js';
+import { HeldAnswer, type StalenessSource } from './held-answer.js';
 
 /**
  * `fallback`: the view cannot prove what was asked for; ask the store, it has the answer or the honest
  * error.
  */
 export type CachedReadOutcome = CacheOutcome | { readonly type: 'fallback' };
+
+/** A linearizable read that is proven together with others. */
+export interface ProvenRead {
+  readonly namespace: string;
+  readonly key: string;
+  /** Called exactly once. Must not throw. */
+  settle(outcome: CachedReadOutcome | ProvenHit): void;
+}
+
+/** What the view held, and proved to be as new as the store when the read arrived. */
+export interface ProvenHit {
+  readonly type: 'hit';
+  /** Null: the entry does not exist at `revision`. */
+  readonly entry: Entry | null;
+  readonly revision: Revision;
+  readonly epoch: number;
+  readonly level: 'linearizable';
+  /** Upper bound, whole milliseconds, at the moment of the answer. */
+  readonly stalenessMs: number | null;
+}
 
 export interface CachedViewDriverOptions {
   readonly source: StoreSource;
@@ -52,6 +76,9 @@ export interface CachedViewCounters extends CacheCounters {
 }
 
 const TICK_MS = 50;
+/** Reads that wait for a proof. The view counts a batch of them as one. */
+const PROVEN_READS_MAX = 10_000;
+const LINEARIZABLE: CacheReadLevel = { type: 'linearizable' };
 const REBUILD_DELAY_MS = 100;
 const FEED_KEY_RETRY_MS = 1000;
 const PROBE_DEADLINE_MS = 1000;
@@ -65,12 +92,18 @@ const CONTENT_BYTES_MAX = 256 * 1024;
 const DEADLINE_GRACE_MS = 500;
 
 /** Carries the commands of a cached view to a store and the answers back. It decides nothing. */
-export class CachedViewDriver {
+export class CachedViewDriver implements StalenessSource {
   readonly #options: CachedViewDriverOptions;
   readonly #callbacks = new Map<number, (outcome: CachedReadOutcome) => void>();
   #view: CachedView;
   #feedKey: Uint8Array | null;
   #nextReadId = 1;
+  // Queued, and not yet handed in.
+  #queued: CacheRead[] = [];
+  #unasked: ProvenRead[] = [];
+  // Batches whose proof was asked for, by the number of that.
+  readonly #batches = new Map<number, readonly ProvenRead[]>();
+  #provenReads = 0;
   #rebuilds = 0;
   #running = false;
   #mayRestore = true;
@@ -125,7 +158,7 @@ export class CachedViewDriver {
   }
 
   get waitingReads(): number {
-    return this.#callbacks.size;
+    return this.#callbacks.size + this.#provenReads;
   }
 
   get counters(): CachedViewCounters {
@@ -179,6 +212,76 @@ export class CachedViewDriver {
     this.#nextReadId += 1;
     this.#callbacks.set(readId, callback);
     this.#handle({ type: 'list', readId, namespace, prefix, limit, level, minRevision });
+  }
+
+  /**
+   * As `read`, but handed in by the next `flush`: reads that come together cost one look at the clocks, and one probe (C32).
+   * Whoever queues sees to it that a flush follows.
+   */
+  queue(
+    namespace: string,
+    key: string,
+    level: CacheReadLevel,
+    callback: (outcome: CachedReadOutcome) => void,
+    minRevision: Revision | null = null,
+  ): void {
+    const readId = this.#nextReadId;
+    this.#nextReadId += 1;
+    this.#callbacks.set(readId, callback);
+    this.#queued.push({ readId, namespace, key, level, minRevision });
+  }
+
+  /**
+   * A linearizable read, asked by the next `flush`: all reads until then wait for one proof, and are answered from what is
+   * held (C33). What is not held is read by itself then.
+   */
+  queueProven(read: ProvenRead): void {
+    if (this.#provenReads >= PROVEN_READS_MAX) {
+      read.settle({ type: 'refused', code: 'OVERLOADED' });
+      return;
+    }
+    this.#provenReads += 1;
+    this.#unasked.push(read);
+  }
+
+  flush(): void {
+    if (this.#unasked.length > 0) {
+      const readId = this.#nextReadId;
+      this.#nextReadId += 1;
+      this.#batches.set(readId, this.#unasked);
+      this.#unasked = [];
+      this.#handle({ type: 'prove', readId });
+    }
+    if (this.#queued.length === 0) return;
+    const reads = this.#queued;
+    this.#queued = [];
+    this.#handle({ type: 'reads', reads });
+  }
+
+  /** What an eventual read would answer at this moment from what is held, without a callback (C30); else why not. */
+  peek(namespace: string, key: string): HeldAnswer | PeekRefusal {
+    const view = this.#view;
+    const held = this.#look(namespace, key);
+    if (typeof held === 'string') return held;
+    const { watermark, epoch } = view;
+    if (watermark === null) return 'notReady';
+    return new HeldAnswer(this, view, held.entry, watermark, epoch ?? 0);
+  }
+
+  #look(namespace: string, key: string): ReturnType<CachedView['peek']> {
+    try {
+      return this.#view.peek(namespace, key);
+    } catch (error) {
+      this.#rebuild(error);
+      return 'notReady';
+    }
+  }
+
+  /** For answers that were peeked: at this moment; null when the view that gave them was replaced, or never confirmed. */
+  stalenessOf(view: CachedView, confirmation: Moment | null): number | null {
+    // A view that is no more sees no clocks: a suspend since then could have escaped it.
+    if (confirmation === null || view !== this.#view) return null;
+    return view.stalenessSince(confirmation, this.#now());
   }
 
   /**
@@ -267,6 +370,12 @@ export class CachedViewDriver {
   #abandonReads(): void {
     const callbacks = [...this.#callbacks.values()];
     this.#callbacks.clear();
+    this.#queued = [];
+    const reads = [...this.#batches.values(), this.#unasked].flat();
+    this.#batches.clear();
+    this.#unasked = [];
+    this.#provenReads -= reads.length;
+    for (const read of reads) read.settle({ type: 'fallback' });
     for (const callback of callbacks) callback({ type: 'fallback' });
   }
 
@@ -277,6 +386,9 @@ export class CachedViewDriver {
         break;
       case 'fallback':
         this.#answer(command.readId, { type: 'fallback' });
+        break;
+      case 'proven':
+        this.#answerProven(view, command.readId);
         break;
       case 'probe':
         this.#ask(view, { type: 'probe' }, PROBE_DEADLINE_MS, (response) =>
@@ -341,8 +453,37 @@ export class CachedViewDriver {
 
   #answer(readId: number, outcome: CachedReadOutcome): void {
     const callback = this.#callbacks.get(readId);
+    if (callback === undefined) {
+      for (const read of this.#endBatch(readId)) read.settle(outcome);
+      return;
+    }
     this.#callbacks.delete(readId);
-    callback?.(outcome);
+    callback(outcome);
+  }
+
+  #answerProven(view: CachedView, readId: number): void {
+    const reads = this.#endBatch(readId);
+    const stalenessMs = view.stalenessMs(this.#now());
+    for (const read of reads) {
+      const { namespace, key } = read;
+      const held = this.#look(namespace, key);
+      const { watermark, epoch } = this.#view;
+      if (typeof held === 'string' || watermark === null || view !== this.#view)
+        this.queue(namespace, key, LINEARIZABLE, (outcome) => read.settle(outcome));
+      else {
+        const { entry } = held;
+        const [revision, level] = [watermark, 'linearizable'] as const;
+        read.settle({ type: 'hit', entry, revision, epoch: epoch ?? 0, level, stalenessMs });
+      }
+    }
+    this.flush();
+  }
+
+  #endBatch(readId: number): readonly ProvenRead[] {
+    const reads = this.#batches.get(readId) ?? [];
+    this.#batches.delete(readId);
+    this.#provenReads -= reads.length;
+    return reads;
   }
 
   #ask(

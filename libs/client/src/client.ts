@@ -31,8 +31,13 @@ export interface WriteOptions extends CallOptions {
   readonly ifNamespaceRevision?: Revision;
 }
 
+/** What the promises stand on: a StoreClient. */
+export type StoreCalls = Pick<StoreClient, 'write' | 'request' | 'ask'>;
+
 export interface QuorateClientOptions {
-  readonly store: StoreClient;
+  readonly store: StoreCalls;
+  /** Called with each acknowledged write and its revision, before its promise is fulfilled. Must not throw. */
+  readonly onWritten?: (operation: Operation, revision: Revision) => void;
   /** The bearer token of calls that bring none. */
   readonly token?: string;
 }
@@ -42,12 +47,14 @@ export interface QuorateClientOptions {
  * (`none`), or may have had one (`unknown`, code OUTCOME_UNKNOWN).
  */
 export class QuorateClient {
-  readonly #store: StoreClient;
+  readonly #store: StoreCalls;
   readonly #token: string;
+  readonly #onWritten: QuorateClientOptions['onWritten'];
 
   constructor(options: QuorateClientOptions) {
     this.#store = options.store;
     this.#token = options.token ?? '';
+    this.#onWritten = options.onWritten;
   }
 
   /** Creates or replaces an entry. The value is kept byte for byte. */
@@ -84,9 +91,10 @@ export class QuorateClient {
   write(operation: Operation, options: WriteOptions = {}): Promise<Answer<'written'>> {
     const { token = this.#token, deadlineMs = DEFAULT_DEADLINE_MS, idempotencyKey = null } = options;
     return new Promise((resolve, reject) => {
-      this.#store.write({ token, operation, idempotencyKey, deadlineMs }, (response) =>
-        settle(response, 'written', resolve, reject),
-      );
+      this.#store.write({ token, operation, idempotencyKey, deadlineMs }, (response) => {
+        if (response.type === 'written') this.#onWritten?.(operation, response.revision);
+        settle(response, 'written', resolve, reject);
+      });
     });
   }
 

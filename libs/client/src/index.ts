@@ -8,6 +8,16 @@ export type { HeldState } from '@quorate/cache';
 export { QuorateClient, type CallOptions, type QuorateClientOptions, type WriteOptions } from './client.js';
 export type { Connection, LostResponse } from './connection.js';
 export type { Clock, StoreSource } from './environment.js';
+export type { HeldAnswer } from './held-answer.js';
+export {
+  type FeedSource,
+  type NearAnswer,
+  NearCache,
+  type NearCacheOptions,
+  type NearRefusal,
+  type NearReadOptions,
+  type SeenRevision,
+} from './near-cache.js';
 export {
   DEFAULT_DEADLINE_MS,
   type ReadRequest,

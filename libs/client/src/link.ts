@@ -1,6 +1,7 @@
 import { memberListHash, type LinkRole } from '@quorate/api';
 import { type ClusterDescription, LinkConnection, type LinkRefusal } from '@quorate/link';
 import type { Clock } from './environment.js';
+import { NearCache, type NearCacheOptions } from './near-cache.js';
 import { StoreClient } from './store-client.js';
 
 export type { ClusterDescription, LinkRefusal } from '@quorate/link';
@@ -75,6 +76,25 @@ export function connectStore(options: ConnectStoreOptions): StoreLinks {
       for (const connection of connections) connection.close();
     },
   };
+}
+
+/** What a near cache needs of its caller, beside the links that it makes itself. */
+export interface ConnectNearCacheOptions
+  extends
+    Omit<ConnectStoreOptions, 'role'>,
+    Omit<NearCacheOptions, 'links' | 'cluster' | 'clock' | 'random'> {}
+
+/** Opens links of the role gateway (`key` is the gateway's) and a near cache over them. Returns at once; see `ready`. */
+export function connectNearCache(options: ConnectNearCacheOptions): NearCache {
+  const { cluster, key, plaintext, onRefused, ...nearCache } = options;
+  const links = connectStore({
+    cluster,
+    role: 'gateway',
+    key,
+    ...(plaintext !== undefined && { plaintext }),
+    ...(onRefused !== undefined && { onRefused }),
+  });
+  return new NearCache({ ...nearCache, links, cluster, clock: systemClock, random: Math.random });
 }
 
 /** Keeps one feed subscription alive over whichever link is open. */
