@@ -317,6 +317,114 @@ describe('cluster status', () => {
   });
 });
 
+describe('consistency', () => {
+  const point = (withinMs: number, share: number) => ({ withinMs, share });
+  const results = { ok: 99, stale: 1, wrong: 0, absent: 2, refused: 3 };
+  const none = { ok: 0, stale: 0, wrong: 0, absent: 0, refused: 0 };
+  const zeros = { eventual: 0, bounded: 0, session: 0, linearizable: 0 };
+  const report = {
+    cache: { state: 'live', epoch: 1, revision: 1234, lag: 3, stalenessMs: 83.2, quorum: true },
+    visibility: {
+      sinceAcknowledged: {
+        count: 1000,
+        p50Ms: 0.84,
+        p99Ms: 12.4,
+        p999Ms: 20,
+        maxMs: 41.7,
+        points: [point(0, 0.25), point(1, 0.6), point(50, 1), point(100, 1)],
+      },
+      sinceSent: {
+        count: 1000,
+        p50Ms: 3.31,
+        p99Ms: 15,
+        p999Ms: 22,
+        maxMs: 44,
+        points: [point(0, 0), point(1, 0.5), point(50, 0.99999), point(100, 1)],
+      },
+      waiting: 2,
+      waitingOldestMs: 7.25,
+      dropped: 0,
+    },
+    audit: {
+      sampleEvery: 10,
+      samplesUnderWay: 4,
+      skipped: 0,
+      windows: [
+        { afterMs: 1000, results, nines: 2 },
+        { afterMs: 5000, results: none, nines: null },
+      ],
+    },
+    reads: {
+      cache: { ...zeros, eventual: 5000, linearizable: 70 },
+      store: { ...zeros, linearizable: 8 },
+      refused: zeros,
+    },
+    counters: { hits: 4990, misses: 10, fallbacks: 1, gaps: 2, resyncs: { start: 1, epoch: 0 } },
+  };
+
+  it('prints numbers, and how soon writes are visible as a plot', async () => {
+    answer = { status: 200, body: JSON.stringify(report) };
+    await run('consistency');
+    expect(seen[0]).toMatchObject({ method: 'GET', path: '/v1/consistency' });
+    expect(printed).toEqual([
+      'cache of this gateway: live, revision 1234, 3 behind, at most 84 ms old, sees a quorum',
+      '',
+      'own writes until they are visible here, 1000 measured',
+      '                    p50     p99    p99.9  max',
+      'since acknowledged  0.8 ms  12 ms  20 ms  42 ms',
+      'since sent          3.3 ms  15 ms  22 ms  44 ms',
+      'not visible yet: 2, the oldest for 7.3 ms',
+      '',
+      'within  since acknowledged  since sent',
+      '0 ms    25.00 %             0.00 %',
+      '1 ms    60.00 %             50.00 %     ####################',
+      '50 ms   100.00 %            99.99 %     #######################################',
+      '100 ms  100.00 %            100.00 %    ########################################',
+      '',
+      'audit of one in 10 of them: 4 under way, 0 skipped',
+      'after  ok  stale  wrong  absent  refused  nines',
+      '1 s    99  1      0      2       3        2',
+      '5 s    0   0      0      0       0        -',
+      '',
+      'reads         cache  store  refused',
+      'eventual      5000   0      0',
+      'bounded       0      0      0',
+      'session       0      0      0',
+      'linearizable  70     8      0',
+      '',
+      'hits 4990, misses 10, fallbacks 1, gaps 2, resyncs: start 1, epoch 0',
+    ]);
+  });
+
+  it('says what is not known, and what has to be looked at', async () => {
+    const nothing = { count: 0, p50Ms: null, p99Ms: null, p999Ms: null, maxMs: null, points: [] };
+    const body = {
+      ...report,
+      cache: { state: 'syncing', epoch: null, revision: null, lag: null, stalenessMs: null, quorum: false },
+      visibility: {
+        ...report.visibility,
+        sinceAcknowledged: nothing,
+        sinceSent: nothing,
+        waiting: 0,
+        waitingOldestMs: null,
+      },
+      audit: {
+        ...report.audit,
+        windows: [{ afterMs: 1000, results: { ...results, wrong: 2 }, nines: 1.5 }],
+      },
+    };
+    answer = { status: 200, body: JSON.stringify(body) };
+    await run('consistency');
+    expect(printed.slice(0, 4)).toEqual([
+      'cache of this gateway: syncing, revision none, of unknown age, sees NO QUORUM',
+      '',
+      'own writes: none was measured yet',
+      '',
+    ]);
+    expect(printed).toContain('ALARM 2 times the cache showed less than it claimed to have: report it');
+  });
+});
+
 describe('cluster commands', () => {
   it('transfer names a member or leaves the choice to the leader', async () => {
     answer = { status: 200, body: '{"leader":2,"moved":true}' };

@@ -7,6 +7,7 @@ import { backUp, verifyBackup } from './backup-commands.js';
 import { clusterStatus, snapshot, transfer } from './cluster-commands.js';
 import type { PlannedMember } from './cluster-file.js';
 import { CommandError } from './command-error.js';
+import { consistency } from './consistency-command.js';
 import type { ExitCode } from './command-error.js';
 import { DEFAULT_MEMBERS, dev } from './dev.js';
 import {
@@ -247,6 +248,13 @@ function addAccess(program: Command, { print, setExitCode }: ProgramEnvironment)
 }
 
 function addCluster(program: Command, { print }: ProgramEnvironment): void {
+  gatewayCommand(
+    program,
+    'consistency',
+    'how consistent the cache of a gateway is: bound, how soon writes are visible, audit',
+  ).action(async (options: GatewayAccess) => {
+    (await consistency(options)).forEach(print);
+  });
   const cluster = program.command('cluster').description('look after a cluster');
   gatewayCommand(cluster, 'status', 'members, leader, quorum, alarms, and how old the cache is').action(
     async (options: GatewayAccess) => {

@@ -3,6 +3,7 @@ import { APP_FILTER, APP_GUARD, APP_PIPE, DiscoveryModule } from '@nestjs/core';
 import { AccessModule } from './access/access.module.js';
 import { ClusterModule } from './cluster/cluster.module.js';
 import { ConfigurationModule } from './configuration/configuration.module.js';
+import { ConsistencyModule } from './consistency/consistency.module.js';
 import { EntriesModule } from './entries/entries.module.js';
 import { HealthModule } from './health/health.module.js';
 import { MessagesModule } from './messages/messages.module.js';
@@ -30,6 +31,7 @@ export class AppModule {
         NamespacesModule,
         AccessModule,
         ClusterModule,
+        ConsistencyModule,
         HealthModule,
         MetricsModule,
         MessagesModule,

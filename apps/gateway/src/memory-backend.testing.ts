@@ -2,7 +2,7 @@ import { crc32 } from 'node:zlib';
 import { QuorateError, type ErrorCode } from '@quorate/api';
 import { CachedViewDriver } from '@quorate/client';
 import { revision, type Entry, type NamespaceRecord, type Operation, type Revision } from '@quorate/kv';
-import type { Backend, Store, View, ViewOutcome, ViewRead, ViewStatus } from './store/store.js';
+import type { Backend, HeldOutcome, Store, View, ViewOutcome, ViewRead, ViewStatus } from './store/store.js';
 
 /** Counters of a view that nothing has happened to. */
 const COUNTERS = new CachedViewDriver({
@@ -17,11 +17,17 @@ const COUNTERS = new CachedViewDriver({
  * for a store without a quorum and replace `outcome` for a view that says something else.
  */
 export class MemoryBackend implements Backend {
-  readonly epoch = 1;
+  epoch = 1;
   head: Revision = revision(0);
   storeFailure: ErrorCode | null = null;
   outcome: ((read: ViewRead) => ViewOutcome | null) | null = null;
+  /** What the view answers when it must not ask the store; undefined: what it held at the last sync. */
+  held: HeldOutcome | null | undefined = undefined;
   state: ViewStatus['state'] = 'live';
+  /** The view knows no revision yet. */
+  unsynced = false;
+  /** The bound that the view states. */
+  stalenessMs: number | null = 84;
   closed = false;
   readonly calls: string[] = [];
   readonly ownWrites: string[] = [];
@@ -40,6 +46,7 @@ export class MemoryBackend implements Backend {
   readonly #namespaces = new Map<string, NamespaceRecord>();
   #view = new Map<string, Entry>();
   #watermark = revision(0);
+  #onAdvance: Parameters<View['onAdvance']>[0] = () => undefined;
 
   constructor() {
     for (const [name, kind] of [
@@ -62,6 +69,7 @@ export class MemoryBackend implements Backend {
   sync(): void {
     this.#view = new Map(this.#entries);
     this.#watermark = this.head;
+    this.#onAdvance(this.head, this.epoch);
   }
 
   async close(): Promise<void> {
@@ -180,6 +188,11 @@ export class MemoryBackend implements Backend {
     const currentState = (): ViewStatus['state'] => this.state;
     return {
       read: async (read) => this.outcome?.(read) ?? this.#readView(read),
+      onAdvance: (listener) => {
+        this.#onAdvance = listener;
+        listener(this.#watermark, this.epoch);
+      },
+      readHeld: (namespace, key) => (this.held === undefined ? this.#readHeld(namespace, key) : this.held),
       ownWrite: (namespace, key, at) =>
         void this.ownWrites.push(`${namespace}${key === null ? '' : `/${key}`}@${at}`),
       get state() {
@@ -188,8 +201,9 @@ export class MemoryBackend implements Backend {
       status: () => ({
         state: this.state,
         epoch: this.epoch,
-        revision: this.#watermark,
-        stalenessMs: 84,
+        revision: this.unsynced ? null : this.#watermark,
+        stalenessMs: this.stalenessMs,
+        lag: this.head - this.#watermark,
         entries: this.#view.size,
         bytes: 0,
         counters: COUNTERS,
@@ -210,13 +224,21 @@ export class MemoryBackend implements Backend {
       entry: this.#view.get(`${read.namespace}/${read.key}`) ?? null,
       revision: this.#watermark,
       epoch: this.epoch,
-      stalenessMs: 84,
-      ageMs: 84,
+      stalenessMs: this.stalenessMs,
+      ageMs: this.stalenessMs,
       lag: this.head - this.#watermark,
       quorum: true,
       level: read.level.type === 'eventual' && read.minRevision !== null ? 'session' : read.level.type,
       filled: false,
     };
+  }
+
+  /** Absences that nobody has asked for are not held. */
+  #readHeld(namespace: string, key: string): HeldOutcome | null {
+    const read = { namespace, key, level: { type: 'eventual' }, minRevision: null } as const;
+    const outcome = this.#readView(read);
+    const isHeld = outcome.type === 'hit' && outcome.entry !== null;
+    return isHeld || outcome.type === 'strict' ? outcome : null;
   }
 
   #called(name: string): void {

@@ -1,4 +1,4 @@
-import { clusterAnswerSchema, encodeConsistencyToken } from '@quorate/api';
+import { clusterAnswerSchema, consistencyAnswerSchema, encodeConsistencyToken } from '@quorate/api';
 import { revision } from '@quorate/kv';
 import type { InjectOptions, LightMyRequestResponse } from 'fastify';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -214,6 +214,76 @@ describe('cluster, health and metrics', () => {
     expect(body).toContain('quorate_gateway_cache_watermark_revision 3');
     expect(body).toContain('quorate_gateway_cache_state{state="live"} 1');
     expect(body).toContain('quorate_gateway_cache_events_total{event="resyncs_start"} 0');
+    expect(body).toContain('quorate_gateway_reads_total{level="eventual",source="cache"} 1');
+  });
+
+  it('shows how long own writes take to be visible, and what the audit has found', async () => {
+    await sendJson('PUT', '/v1/namespaces/content/entries/home', '1');
+    await sendJson('PUT', '/v1/namespaces/limits/entries/max', '1');
+    expect((await gateway.app.inject('/metrics')).body).not.toContain(
+      'visibility_seconds_count{since="sent"}',
+    );
+    gateway.backend.sync();
+    const { body } = await gateway.app.inject('/metrics');
+    expect(body).toContain('quorate_gateway_visibility_seconds_count{since="acknowledged"} 1');
+    expect(body).toContain('quorate_gateway_visibility_seconds_count{since="sent"} 1');
+    expect(body).toContain('quorate_gateway_audit_checks_total{window="1s",result="ok"} 0');
+    expect(body).toContain('quorate_gateway_audit_checks_total{window="60s",result="stale"} 0');
+  });
+});
+
+describe('/v1/consistency', () => {
+  it('is answered by the gateway itself, with or without a store', async () => {
+    await sendJson('PUT', '/v1/namespaces/content/entries/home', '1');
+    gateway.backend.sync();
+    await sendJson('PUT', '/v1/namespaces/content/entries/home', '2');
+    for (const level of ['eventual', 'linearizable', 'linearizable']) {
+      if (level === 'eventual') gateway.backend.calls.length = 0;
+      await send({ url: '/v1/namespaces/content/entries/home', headers: { 'read-consistency': level } });
+    }
+    gateway.backend.storeFailure = 'STORE_UNREACHABLE';
+    await send({ url: '/v1/namespaces/limits/entries/max' });
+    const response = await send({ url: '/v1/consistency' });
+    expect(response.statusCode).toBe(200);
+    const answer = consistencyAnswerSchema.parse(response.json());
+    expect(answer).toMatchObject({
+      cache: { state: 'live', epoch: 1, revision: 4, lag: 1, stalenessMs: 84, quorum: true },
+      visibility: { waiting: 1, sinceAcknowledged: { count: 1 }, sinceSent: { count: 1 }, dropped: 0 },
+      audit: { sampleEvery: 10, samplesUnderWay: 1, skipped: 0 },
+      reads: {
+        cache: { eventual: 1, linearizable: 0 },
+        store: { linearizable: 2 },
+        refused: { linearizable: 1 },
+      },
+      counters: { hits: 0, gaps: 0, resyncs: { start: 0, epoch: 0, compacted: 0 } },
+    });
+    expect(answer.visibility.sinceSent.points.at(-1)).toEqual({ withinMs: 60_000, share: 1 });
+    expect(answer.audit.windows.map(({ afterMs, nines }) => [afterMs, nines])).toEqual([
+      [1000, null],
+      [5000, null],
+      [60_000, null],
+    ]);
+  });
+
+  it('knows nothing before the first sync, and says so', async () => {
+    gateway.backend.unsynced = true;
+    gateway.backend.stalenessMs = null;
+    gateway.backend.state = 'syncing';
+    const answer = consistencyAnswerSchema.parse((await send({ url: '/v1/consistency' })).json());
+    expect(answer.cache).toMatchObject({
+      state: 'syncing',
+      revision: null,
+      stalenessMs: null,
+      quorum: false,
+    });
+    expect(answer.visibility.sinceSent).toEqual({
+      count: 0,
+      p50Ms: null,
+      p99Ms: null,
+      p999Ms: null,
+      maxMs: null,
+      points: [],
+    });
   });
 });
 

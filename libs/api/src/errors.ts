@@ -57,6 +57,7 @@ export type ErrorCode =
   | 'CACHE_MISS_UNREACHABLE'
   | 'STALENESS_BOUND_EXCEEDED'
   | 'TOKEN_NOT_REACHED'
+  | 'NOT_CACHED'
   | 'TRANSFER_FAILED'
   | 'OUTCOME_UNKNOWN'
   // between members, gateways and the SDK; the client core handles them
@@ -319,6 +320,13 @@ export const ERRORS: Record<ErrorCode, ErrorEntry> = {
     title: 'The revision of the consistency token was not reached in time',
     effect: 'none',
     whatToDo: 'Retry after Retry-After with the same token.',
+  },
+  /** Asked with `only-if-cached`: the store was not asked, and may well have the answer. */
+  NOT_CACHED: {
+    status: 504,
+    title: 'What is held here does not do, and only-if-cached forbids to ask the store',
+    effect: 'none',
+    whatToDo: 'Ask again without Cache-Control: only-if-cached, or for a weaker level.',
   },
   /** The leader did not change in time. It may still change, which harms nothing: no data is touched by it. */
   TRANSFER_FAILED: {

@@ -4,6 +4,7 @@ import { QuorateError } from './errors.js';
 /** Names of the headers that the API reads and writes, as written on answers. */
 export const HEADERS = {
   readConsistency: 'Read-Consistency',
+  cacheControl: 'Cache-Control',
   consistencyToken: 'Consistency-Token',
   idempotencyKey: 'Idempotency-Key',
   staleness: 'Staleness',

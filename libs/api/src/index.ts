@@ -19,6 +19,12 @@ export {
   portsOf,
 } from './cluster.js';
 export {
+  type CacheDirectives,
+  NO_DIRECTIVES,
+  parseCacheControl,
+  strengthenedLevel,
+} from './cache-control.js';
+export {
   type ConsistencyToken,
   type ConsistencyTokenRefusal,
   decodeConsistencyToken,
@@ -65,6 +71,8 @@ export {
   type CheckBody,
   type CheckMessage,
   type ClusterAnswer,
+  type ConsistencyAnswer,
+  type ConsistencyMessage,
   type DeleteAnswer,
   type DeleteNamespaceAnswer,
   type EntityBody,
@@ -91,6 +99,8 @@ export {
   checkBodySchema,
   checkMessageSchema,
   clusterAnswerSchema,
+  consistencyAnswerSchema,
+  consistencyMessageSchema,
   deleteAnswerSchema,
   deleteNamespaceAnswerSchema,
   entityBodySchema,

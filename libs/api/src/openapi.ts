@@ -27,9 +27,11 @@ export interface Route {
   readonly problems: readonly number[];
 }
 
-const READ_HEADERS = [HEADERS.readConsistency, HEADERS.consistencyToken];
 const WRITE_HEADERS = [HEADERS.ifMatch, HEADERS.ifNoneMatch, HEADERS.idempotencyKey];
 const READ_PROBLEMS = [400, 401, 403, 404, 409, 503];
+/** Reads of entries know Cache-Control; 504 is the answer to an only-if-cached that cannot be met. */
+const ENTRY_READ_HEADERS = [HEADERS.readConsistency, HEADERS.consistencyToken, HEADERS.cacheControl];
+const ENTRY_READ_PROBLEMS = [...READ_PROBLEMS, 504];
 const WRITE_PROBLEMS = [400, 401, 403, 404, 409, 412, 413, 415, 422, 503, 504];
 const ADMIN_PROBLEMS = [400, 401, 403, 413, 415, 503];
 const PARAMETERS: Record<string, Schema> = {
@@ -84,27 +86,27 @@ const ENTRY_ROUTES: Route[] = [
     need: 'entries:read',
     summary: 'List the entries whose key begins with a prefix, linearizably',
     query: schemas.listQuerySchema,
-    headers: READ_HEADERS,
+    headers: ENTRY_READ_HEADERS,
     answers: { 200: schemas.entriesAnswerSchema },
-    problems: READ_PROBLEMS,
+    problems: ENTRY_READ_PROBLEMS,
   },
   {
     method: 'GET',
     path: ENTRY_PATH,
     need: 'entries:read',
     summary: 'Read an entry',
-    headers: [...READ_HEADERS, HEADERS.ifNoneMatch],
+    headers: [...ENTRY_READ_HEADERS, HEADERS.ifNoneMatch],
     answers: { 200: schemas.entryEnvelopeSchema, 304: null },
-    problems: READ_PROBLEMS,
+    problems: ENTRY_READ_PROBLEMS,
   },
   {
     method: 'HEAD',
     path: ENTRY_PATH,
     need: 'entries:read',
     summary: 'Read the headers of an entry',
-    headers: [...READ_HEADERS, HEADERS.ifNoneMatch],
+    headers: [...ENTRY_READ_HEADERS, HEADERS.ifNoneMatch],
     answers: { 200: null, 304: null },
-    problems: READ_PROBLEMS,
+    problems: ENTRY_READ_PROBLEMS,
   },
   {
     method: 'PUT',
@@ -169,6 +171,14 @@ const OTHER_ROUTES: Route[] = [
     summary: 'Members, quorum and the cache of this gateway',
     answers: { 200: schemas.clusterAnswerSchema },
     problems: [401, 403, 503],
+  },
+  {
+    method: 'GET',
+    path: '/v1/consistency',
+    need: 'cluster:read',
+    summary: 'How consistent the cache of this gateway is, as it measures it itself',
+    answers: { 200: schemas.consistencyAnswerSchema },
+    problems: [401, 403],
   },
   {
     method: 'POST',

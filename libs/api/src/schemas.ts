@@ -298,6 +298,73 @@ export const clusterAnswerSchema = z.object({
 });
 export type ClusterAnswer = z.infer<typeof clusterAnswerSchema>;
 
+const levelCountsSchema = z.object({
+  eventual: z.int(),
+  bounded: z.int(),
+  session: z.int(),
+  linearizable: z.int(),
+});
+
+/** How long own writes took to be shown; null where nothing was measured. `share`: of those that were visible within so long. */
+const delaySchema = z.object({
+  count: z.int(),
+  p50Ms: z.number().nullable(),
+  p99Ms: z.number().nullable(),
+  p999Ms: z.number().nullable(),
+  maxMs: z.number().nullable(),
+  points: z.array(z.object({ withinMs: z.number(), share: z.number() })),
+});
+
+/** Answer of GET /v1/consistency: the cache of the answering gateway. docs/consistency.md says what each number means. */
+export const consistencyAnswerSchema = z.object({
+  cache: z.object({
+    state: z.enum(['empty', 'syncing', 'live', 'stale']),
+    /** Null: never synced. */
+    epoch: z.int().nullable(),
+    revision: revisionSchema.nullable(),
+    /** Null: never probed. */
+    lag: z.int().nullable(),
+    /** Null: no bound is known. */
+    stalenessMs: z.number().nullable(),
+    quorum: z.boolean(),
+  }),
+  visibility: z.object({
+    sinceAcknowledged: delaySchema,
+    sinceSent: delaySchema,
+    waiting: z.int(),
+    waitingOldestMs: z.number().nullable(),
+    dropped: z.int(),
+  }),
+  audit: z.object({
+    sampleEvery: z.int(),
+    samplesUnderWay: z.int(),
+    skipped: z.int(),
+    windows: z.array(
+      z.object({
+        afterMs: z.int(),
+        results: z.object({
+          ok: z.int(),
+          stale: z.int(),
+          wrong: z.int(),
+          absent: z.int(),
+          refused: z.int(),
+        }),
+        /** Null: nothing was looked at. */
+        nines: z.number().nullable(),
+      }),
+    ),
+  }),
+  reads: z.object({ cache: levelCountsSchema, store: levelCountsSchema, refused: levelCountsSchema }),
+  counters: z.object({
+    hits: z.int(),
+    misses: z.int(),
+    fallbacks: z.int(),
+    gaps: z.int(),
+    resyncs: z.record(z.string(), z.int()),
+  }),
+});
+export type ConsistencyAnswer = z.infer<typeof consistencyAnswerSchema>;
+
 /** Body of POST /v1/cluster/transfer. Without `to` the leader chooses the follower that is nearest to it. */
 export const transferBodySchema = z.strictObject({ to: z.int().min(1).max(65_535).optional() });
 export type TransferBody = z.infer<typeof transferBodySchema>;
@@ -360,6 +427,7 @@ export const getMessageSchema = z.strictObject({
   key: keySchema,
   consistency: headerText.optional(),
   consistencyToken: headerText.optional(),
+  cacheControl: headerText.optional(),
 });
 export type GetMessage = z.infer<typeof getMessageSchema>;
 
@@ -382,6 +450,10 @@ export type CheckMessage = z.infer<typeof checkMessageSchema>;
 /** Request on `quorate.<cluster>.v1.transfer`; answered as over REST. */
 export const transferMessageSchema = transferBodySchema.extend(credentials);
 export type TransferMessage = z.infer<typeof transferMessageSchema>;
+
+/** Request on `quorate.<cluster>.v1.consistency`; answered as over REST, by whichever gateway takes it. */
+export const consistencyMessageSchema = z.strictObject(credentials);
+export type ConsistencyMessage = z.infer<typeof consistencyMessageSchema>;
 
 /** Request on `quorate.<cluster>.v1.snapshot`; answered as over REST. */
 export const snapshotMessageSchema = snapshotBodySchema.extend(credentials);

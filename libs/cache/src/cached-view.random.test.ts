@@ -371,7 +371,7 @@ class World {
       return;
     }
     const { outcome } = command;
-    if (outcome.type === 'strict') assert.fail('the namespace is cached');
+    if (outcome.type === 'strict' || outcome.type === 'notHeld') assert.fail('the namespace is cached');
     if (outcome.type === 'refused') {
       this.seen.refused += 1;
       return;

@@ -284,6 +284,12 @@ export class CachedView {
     return held;
   }
 
+  /** As in `CacheProof`; null also before the first sync. */
+  get lag(): number | null {
+    if (this.#lastHead === null || this.#watermark === null) return null;
+    return Math.max(0, this.#lastHead - this.#watermark);
+  }
+
   /** As in `CacheProof`. */
   ageMs(now: Instant): number | null {
     const stalenessMs = this.stalenessMs(now);
@@ -922,8 +928,10 @@ export class CachedView {
       this.#collecting.push(waiting);
       return;
     }
+    const isHeldOnly = !isList(read) && read.isHeldOnly === true;
     if (waiting.needRevision > this.#synced()) {
-      this.#waitForRevision(waiting);
+      if (isHeldOnly) this.#answer(waiting, { type: 'notHeld' });
+      else this.#waitForRevision(waiting);
       return;
     }
     const isWhole = this.#wholes.isComplete(namespace);
@@ -938,7 +946,8 @@ export class CachedView {
       return;
     }
     const held = this.#entries.get(namespace, read.key);
-    if (held === undefined) this.#joinFill(waiting, entryId(namespace, read.key), read.key);
+    if (held === undefined && isHeldOnly) this.#answer(waiting, { type: 'notHeld' });
+    else if (held === undefined) this.#joinFill(waiting, entryId(namespace, read.key), read.key);
     else this.#hit(waiting, held.entry, waiting.stage === 'fill');
   }
 
@@ -1015,7 +1024,7 @@ export class CachedView {
       epoch: this.#epoch ?? 0,
       stalenessMs: this.stalenessMs(this.#now),
       ageMs: this.ageMs(this.#now),
-      lag: this.#lastHead === null ? null : Math.max(0, this.#lastHead - this.#synced()),
+      lag: this.lag,
       quorum: this.#quorum(),
       level: level.type === 'eventual' && minRevision !== null ? 'session' : level.type,
     };

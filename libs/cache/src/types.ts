@@ -25,6 +25,8 @@ export interface CacheRead {
   readonly level: CacheReadLevel;
   /** The answer is at least as new as this (level session). Null: not asked. */
   readonly minRevision: Revision | null;
+  /** True: of what is held now, or `notHeld`; nobody is asked, and nothing waited for. Only for level eventual. */
+  readonly isHeldOnly?: boolean;
 }
 
 /** Everything that a view holds at its watermark: for a file that outlives the process. */
@@ -173,6 +175,8 @@ export type CacheOutcome =
       readonly truncated: boolean;
     } & CacheProof)
   | { readonly type: 'refused'; readonly code: CacheRefusal }
+  /** Of a read of what is held only. */
+  | { readonly type: 'notHeld' }
   /** The namespace is strict, deleted or unknown here: only the store may answer. */
   | { readonly type: 'strict' };
 

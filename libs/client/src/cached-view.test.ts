@@ -298,3 +298,78 @@ test('stop ends the timers and lets every waiting read fall back', () => {
   expect(store.clock.timers).toBe(0);
   expect(driver.waitingReads).toBe(0);
 });
+
+test('readHeld answers from what is held, and never asks the store', () => {
+  const { store, driver } = start();
+  const fills = (): number => store.requests.filter(({ type }) => type === 'fill').length;
+  expect(driver.readHeld('pages', 'home')).toBeNull();
+  expect(driver.readHeld('limits', 'home')).toEqual({ type: 'strict' });
+  store.clock.pass(1000);
+  expect(fills()).toBe(0);
+  driver.read('pages', 'home', { type: 'eventual' }, () => undefined);
+  store.clock.pass(10);
+  expect(fills()).toBe(1);
+  expect(text(driver.readHeld('pages', 'home') ?? undefined)).toBe('home@10');
+  expect(driver.waitingReads).toBe(0);
+});
+
+test('readHeld shows nothing older than an own write, and nothing before the first sync', () => {
+  const { store, driver } = start();
+  driver.read('pages', 'home', { type: 'eventual' }, () => undefined);
+  store.clock.pass(10);
+  store.head = 11;
+  driver.ownWrite('pages', 'home', revision(11));
+  expect(driver.readHeld('pages', 'home')).toBeNull();
+  store.clock.pass(1_000);
+  expect(text(driver.readHeld('pages', 'home') ?? undefined)).toBe('home@11');
+
+  const early = new FakeStore();
+  early.down = true;
+  const { clock } = early;
+  const unready = new CachedViewDriver({ source: early, clock, random: () => 0.5, clusterId: CLUSTER });
+  unready.start();
+  clock.pass(10);
+  expect(unready.readHeld('pages', 'home')).toEqual({ type: 'refused', code: 'CACHE_NOT_READY' });
+});
+
+test('readHeld in the middle of a fill leaves the fill alone', () => {
+  const { store, driver } = start();
+  const outcomes: CachedReadOutcome[] = [];
+  driver.read('pages', 'home', { type: 'eventual' }, (outcome) => outcomes.push(outcome));
+  expect(driver.readHeld('pages', 'home')).toBeNull();
+  store.clock.pass(10);
+  expect(outcomes.map(text)).toEqual(['home@10']);
+});
+
+test('tells how far it lies behind the newest head that a probe has told', () => {
+  const { store, driver } = start();
+  expect(driver.lag).toBe(0);
+  store.head = 15;
+  driver.read('pages', 'home', { type: 'linearizable' }, () => undefined);
+  store.clock.pass(1.5);
+  expect(driver.lag).toBe(5);
+  store.clock.pass(1000);
+  expect(driver.lag).toBe(0);
+});
+
+test('tells each advance once, after the reads that waited for it', () => {
+  const store = new FakeStore();
+  const told: string[] = [];
+  const { clock } = store;
+  const driver = new CachedViewDriver({
+    source: store,
+    clock,
+    random: () => 0.5,
+    clusterId: CLUSTER,
+    onAdvance: (at, epoch) => told.push(`${at} of ${epoch}`),
+  });
+  driver.start();
+  clock.pass(100);
+  driver.read('pages', 'home', { type: 'eventual' }, () => undefined);
+  clock.pass(100);
+  expect(told).toEqual(['10 of 1']);
+  store.head = 12;
+  driver.read('pages', 'home', { type: 'linearizable' }, (outcome) => told.push(text(outcome) ?? ''));
+  clock.pass(1000);
+  expect(told).toEqual(['10 of 1', 'home@12', '12 of 1']);
+});

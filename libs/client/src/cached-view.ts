@@ -68,6 +68,8 @@ export interface CachedViewDriverOptions {
   readonly restore?: () => HeldState | null;
   /** The view broke an invariant of its own and is rebuilt: for the log. */
   readonly onRebuild?: (error: unknown) => void;
+  /** Everything published up to `revision` of `epoch` is applied now, and the reads that waited for it are answered. */
+  readonly onAdvance?: (revision: Revision, epoch: number) => void;
 }
 
 export interface CachedViewCounters extends CacheCounters {
@@ -105,6 +107,7 @@ export class CachedViewDriver implements StalenessSource {
   readonly #batches = new Map<number, readonly ProvenRead[]>();
   #provenReads = 0;
   #rebuilds = 0;
+  #told: { readonly revision: Revision; readonly epoch: number } | null = null;
   #running = false;
   #mayRestore = true;
   #cancelTick: (() => void) | null = null;
@@ -143,6 +146,11 @@ export class CachedViewDriver implements StalenessSource {
   /** What is held now, for `restore` of a later process; null before the first sync. */
   held(): HeldState | null {
     return this.#view.held();
+  }
+
+  /** Revisions between the head of the newest probe and the watermark; null: not synced, or never probed. */
+  get lag(): number | null {
+    return this.#view.lag;
   }
 
   get entryCount(): number {
@@ -285,6 +293,24 @@ export class CachedViewDriver implements StalenessSource {
   }
 
   /**
+   * What an eventual read of this key would be answered with now, from what is held: a hit, `strict`, or `refused`
+   * before the first sync. Null: nothing is held that may be shown, as the key was never read here, was evicted, or was
+   * written by this process and has not come back yet. The store is not asked for it.
+   */
+  readHeld(namespace: string, key: string): CacheOutcome | null {
+    const held: { outcome: CachedReadOutcome | null } = { outcome: null };
+    const readId = this.#nextReadId;
+    this.#nextReadId += 1;
+    this.#callbacks.set(readId, (outcome) => {
+      held.outcome = outcome;
+    });
+    const read = { readId, namespace, key, level: { type: 'eventual' }, minRevision: null } as const;
+    this.#handle({ type: 'read', ...read, isHeldOnly: true });
+    const { outcome } = held;
+    return outcome === null || outcome.type === 'fallback' || outcome.type === 'notHeld' ? null : outcome;
+  }
+
+  /**
    * A write of this process was acknowledged: reads of the key through this view show it, or newer. `key`
    * null: the namespace itself was created or deleted.
    */
@@ -342,6 +368,7 @@ export class CachedViewDriver implements StalenessSource {
         failure ??= { error };
       }
     }
+    this.#tellAdvance();
     if (event.type === 'resyncFailed') this.#restoreOnce();
     if (failure !== null) throw failure.error;
   }
@@ -352,6 +379,14 @@ export class CachedViewDriver implements StalenessSource {
     this.#mayRestore = false;
     const held = this.#options.restore?.() ?? null;
     if (held !== null) this.#handle({ type: 'restored', held });
+  }
+
+  #tellAdvance(): void {
+    const { watermark: revision, epoch } = this.#view;
+    if (revision === null || epoch === null) return;
+    if (this.#told?.revision === revision && this.#told.epoch === epoch) return;
+    this.#told = { revision, epoch };
+    this.#options.onAdvance?.(revision, epoch);
   }
 
   /**
@@ -391,11 +426,10 @@ export class CachedViewDriver implements StalenessSource {
         this.#answerProven(view, command.readId);
         break;
       case 'probe':
-        this.#ask(view, { type: 'probe' }, PROBE_DEADLINE_MS, (response) =>
-          response.type === 'probed'
-            ? { ...response, probeId: command.probeId }
-            : { type: 'probeFailed', probeId: command.probeId },
-        );
+        this.#ask(view, { type: 'probe' }, PROBE_DEADLINE_MS, (response) => {
+          if (response.type !== 'probed') return { type: 'probeFailed', probeId: command.probeId };
+          return { ...response, probeId: command.probeId };
+        });
         break;
       case 'pull':
         this.#ask(

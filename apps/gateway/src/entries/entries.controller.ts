@@ -1,6 +1,14 @@
-import { HEADERS, listQuerySchema, parseCondition, parseReadLevel, type ListQuery } from '@quorate/api';
+import {
+  HEADERS,
+  listQuerySchema,
+  parseCacheControl,
+  parseCondition,
+  parseReadLevel,
+  type ListQuery,
+} from '@quorate/api';
 import { Body, Controller, Delete, Get, Inject, Put, Query, Res } from '@nestjs/common';
 import type { FastifyReply } from 'fastify';
+import { ConsistencyMonitor } from '../consistency/consistency-monitor.js';
 import { sendAnswer } from '../http/answer.js';
 import { RequestHead } from '../http/request-head.js';
 import { entryPathOf, namespaceOf } from '../http/raw-path.js';
@@ -17,6 +25,7 @@ export class EntriesController {
     @Inject(STORE) private readonly store: Store,
     @Inject(VIEW) private readonly view: View,
     private readonly tokens: ConsistencyTokens,
+    private readonly monitor: ConsistencyMonitor,
   ) {}
 
   @Get()
@@ -31,6 +40,7 @@ export class EntriesController {
       namespace: namespaceOf(url),
       prefix: query.prefix,
       limit: query.limit,
+      directives: parseCacheControl(header(HEADERS.cacheControl)),
       consistencyToken: header(HEADERS.consistencyToken),
     });
     sendAnswer(reply, answer);
@@ -40,11 +50,12 @@ export class EntriesController {
   @Needs('entries:read')
   async read(@RequestHead() { token, url, header }: RequestHead, @Res() reply: FastifyReply): Promise<void> {
     const { namespace, key } = entryPathOf(url);
-    const answer = await readEntry(this.store, this.view, this.tokens, {
+    const answer = await readEntry(this.store, this.view, this.tokens, this.monitor.reads, {
       token,
       namespace,
       key,
       level: parseReadLevel(header(HEADERS.readConsistency)),
+      directives: parseCacheControl(header(HEADERS.cacheControl)),
       consistencyToken: header(HEADERS.consistencyToken),
       ifNoneMatch: header(HEADERS.ifNoneMatch),
     });

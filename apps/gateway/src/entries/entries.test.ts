@@ -133,7 +133,8 @@ describe('reading a strict namespace', () => {
       const response = await read(LIMITS, level === undefined ? {} : { 'read-consistency': level });
       expect(response.statusCode).toBe(200);
       expect(response.headers).toMatchObject({ 'read-consistency': 'linearizable', etag: '"m4"' });
-      expect(response.headers).not.toHaveProperty('staleness');
+      expect(response.headers['staleness']).toMatch(/^ms=\d+, lag=0, revision=4, quorum=\?1$/);
+      expect(response.headers).not.toHaveProperty('cache-status');
       expect(revisionOf(response)).toBe(4);
     },
   );
@@ -202,7 +203,11 @@ describe('reading a cached namespace', () => {
     gateway.backend.sync();
     const fromView = await read(CONTENT, asked);
     expect(fromView.headers).toMatchObject({ 'read-consistency': 'linearizable', etag: '"m4"' });
-    expect(fromView.headers).not.toHaveProperty('staleness');
+    expect(fromStore.headers['staleness']).toMatch(/^ms=\d+, lag=0, revision=5, quorum=\?1$/);
+    expect(fromView.headers).toMatchObject({
+      staleness: 'ms=84, lag=0, revision=5, quorum=?1',
+      'cache-status': 'quorate; hit; detail=live',
+    });
     expect(gateway.backend.calls).toEqual(['get']);
   });
 

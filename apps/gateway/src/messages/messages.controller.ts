@@ -1,12 +1,16 @@
 import {
   checkMessageSchema,
+  consistencyMessageSchema,
   getMessageSchema,
+  HEADERS,
+  parseCacheControl,
   parseCondition,
   parseReadLevel,
   putMessageSchema,
   snapshotMessageSchema,
   transferMessageSchema,
   type CheckMessage,
+  type ConsistencyMessage,
   type GetMessage,
   type PutMessage,
   type TransferMessage,
@@ -14,11 +18,13 @@ import {
 import { Controller, Inject } from '@nestjs/common';
 import { Ctx, MessagePattern, Payload } from '@nestjs/microservices';
 import { checkAccess } from '../access/check.js';
+import { consistencyAnswer } from '../consistency/consistency-answer.js';
+import { ConsistencyMonitor } from '../consistency/consistency-monitor.js';
 import { takeSnapshot, transferLeadership } from '../cluster/cluster-commands.js';
 import { readEntry } from '../entries/read-entry.js';
 import { checkedIdempotencyKey, putEntry } from '../entries/write-entry.js';
 import type { Answer } from '../http/answer.js';
-import { CallerToken } from '../request/caller.js';
+import { CallerToken, natsHeader } from '../request/caller.js';
 import { Needs } from '../request/needs.js';
 import { ConsistencyTokens } from '../store/consistency-tokens.js';
 import { STORE, VIEW, type Store, type View } from '../store/store.js';
@@ -32,6 +38,7 @@ export class MessagesController {
     @Inject(STORE) private readonly store: Store,
     @Inject(VIEW) private readonly view: View,
     private readonly tokens: ConsistencyTokens,
+    private readonly monitor: ConsistencyMonitor,
   ) {}
 
   @MessagePattern('get')
@@ -39,12 +46,14 @@ export class MessagesController {
   async get(
     @CallerToken() token: string,
     @Payload({ schema: getMessageSchema }) message: GetMessage,
+    @Ctx() context: MessageContext,
   ): Promise<Answer> {
-    return readEntry(this.store, this.view, this.tokens, {
+    return readEntry(this.store, this.view, this.tokens, this.monitor.reads, {
       token,
       namespace: message.namespace,
       key: message.key,
       level: parseReadLevel(message.consistency),
+      directives: parseCacheControl(message.cacheControl ?? natsHeader(context, HEADERS.cacheControl)),
       consistencyToken: message.consistencyToken,
       ifNoneMatch: undefined,
     });
@@ -77,6 +86,14 @@ export class MessagesController {
     const { principal, action, resource, context } = message;
     const check = { principal, action, resource, context };
     return checkAccess(this.store, this.tokens, { token, check, consistencyToken: undefined });
+  }
+
+  @MessagePattern('consistency')
+  @Needs('cluster:read')
+  async consistency(
+    @Payload({ schema: consistencyMessageSchema }) _message: ConsistencyMessage,
+  ): Promise<Answer> {
+    return consistencyAnswer(this.view, this.monitor);
   }
 
   @MessagePattern('transfer')

@@ -102,6 +102,38 @@ describe.skipIf(!existsSync(NATS_SERVER_PATH))('the NATS API (needs nats-server)
     expect(strong.header('ETag')).toMatch(/^"m\d+"$/);
   });
 
+  it('says level, bound and when to come back with a refusal, as REST does', async () => {
+    gateway.backend.storeFailure = 'NO_QUORUM';
+    gateway.backend.outcome = () => ({ type: 'fallback' });
+    const message = { namespace: 'content', key: 'home', consistency: 'linearizable' };
+    const refused = await request('get', message);
+    gateway.backend.storeFailure = null;
+    gateway.backend.outcome = null;
+    expect(refused.json).toMatchObject({ code: 'NO_QUORUM' });
+    expect(refused.header('Nats-Service-Error-Code')).toBe('503');
+    expect(refused.header('Read-Consistency')).toBe('linearizable');
+    expect(refused.header('Staleness')).toContain('ms=84');
+    expect(refused.header('Retry-After')).toBe('1');
+  });
+
+  it('knows Cache-Control as a field and as a header of the message', async () => {
+    const entry = { namespace: 'content', key: 'never-put' };
+    const field = await request('get', { ...entry, cacheControl: 'only-if-cached' });
+    expect(field.json).toMatchObject({ code: 'NOT_CACHED', status: 504 });
+    const fields = headers();
+    fields.set('Authorization', `Bearer ${ADMIN_TOKEN}`);
+    fields.set('Cache-Control', 'only-if-cached');
+    const reply = await client.request(`${SUBJECT}.get`, JSON.stringify(entry), {
+      timeout: 5000,
+      headers: fields,
+    });
+    expect(JSON.parse(reply.string())).toMatchObject({ code: 'NOT_CACHED' });
+    expect((await request('get', { ...entry, cacheControl: 'max-age' })).json).toMatchObject({
+      code: 'INVALID_REQUEST',
+      field: 'Cache-Control',
+    });
+  });
+
   it('keeps a value byte for byte', async () => {
     const value =
       '{ "limit":9007199254740993, "big":1e400,"zero": -0, "pi":3.14159265358979323846, "a":1, "a":2 }';
@@ -139,6 +171,12 @@ describe.skipIf(!existsSync(NATS_SERVER_PATH))('the NATS API (needs nats-server)
     await expect(client.request(`${SUBJECT}.backup`, '{}', { timeout: 1000 })).rejects.toThrow(
       'no responders',
     );
+  });
+
+  it('tells how consistent the gateway is', async () => {
+    expect((await request('consistency', {})).json).toMatchObject({ cache: { state: 'live' } });
+    expect((await request('consistency', { key: 'x' })).json).toMatchObject({ code: 'INVALID_REQUEST' });
+    expect((await request('consistency', {}, null)).json).toMatchObject({ code: 'UNAUTHENTICATED' });
   });
 
   it('takes the token from a field when there is no header', async () => {

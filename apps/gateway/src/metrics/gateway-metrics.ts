@@ -1,4 +1,6 @@
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
+import { LIMITS_MS } from '../consistency/distribution.js';
+import type { ConsistencyMonitor } from '../consistency/consistency-monitor.js';
 import { sawQuorum, type View, type ViewStatus } from '../store/store.js';
 
 const DURATION_BUCKETS_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5];
@@ -10,7 +12,7 @@ export class GatewayMetrics {
   private readonly requests: Counter<'transport' | 'route' | 'status'>;
   private readonly durations: Histogram<'transport' | 'route'>;
 
-  constructor(view: View) {
+  constructor(view: View, monitor: ConsistencyMonitor) {
     const registers = [this.registry];
     collectDefaultMetrics({ register: this.registry });
     this.requests = new Counter({
@@ -27,12 +29,29 @@ export class GatewayMetrics {
       registers,
     });
     this.observeView(view);
+    this.observeConsistency(monitor);
   }
 
   /** One request was answered. `route` is the pattern, never the path: label values stay few. */
   recordRequest(transport: 'http' | 'nats', route: string, status: number, seconds: number): void {
     this.requests.inc({ transport, route, status });
     this.durations.observe({ transport, route }, seconds);
+  }
+
+  private observeConsistency(monitor: ConsistencyMonitor): void {
+    const visibility = new Histogram({
+      name: 'quorate_gateway_visibility_seconds',
+      help: 'Time until an own write is shown by the cache: since it was acknowledged (at most what passed since the commit), and since it was sent (at least that).',
+      labelNames: ['since'],
+      buckets: LIMITS_MS.map((ms) => ms / 1000),
+      registers: [this.registry],
+    });
+    monitor.onVisible((sinceAcknowledgedSeconds, sinceSentSeconds) => {
+      visibility.observe({ since: 'acknowledged' }, sinceAcknowledgedSeconds);
+      visibility.observe({ since: 'sent' }, sinceSentSeconds);
+    });
+    this.registry.registerMetric(auditCounter(monitor));
+    this.registry.registerMetric(readCounter(monitor));
   }
 
   private observeView(view: View): void {
@@ -93,6 +112,40 @@ function eventCounter(view: View): Counter<'event'> {
       this.reset();
       for (const [event, count] of flatCounters(view.status().counters)) {
         this.inc({ event }, count);
+      }
+    },
+  });
+}
+
+function auditCounter({ audit }: ConsistencyMonitor): Counter<'window' | 'result'> {
+  return new Counter({
+    name: 'quorate_gateway_audit_checks_total',
+    help: 'Sampled own writes that were looked for in the cache, by time since they were acknowledged and what was found.',
+    labelNames: ['window', 'result'],
+    registers: [],
+    collect() {
+      this.reset();
+      for (const { afterMs, results } of audit.report().windows) {
+        for (const [result, count] of Object.entries(results)) {
+          this.inc({ window: `${afterMs / 1000}s`, result }, count);
+        }
+      }
+    },
+  });
+}
+
+function readCounter({ reads }: ConsistencyMonitor): Counter<'level' | 'source'> {
+  return new Counter({
+    name: 'quorate_gateway_reads_total',
+    help: 'Reads of entries by the level that they had and by who answered: cache, store, or nobody (refused).',
+    labelNames: ['level', 'source'],
+    registers: [],
+    collect() {
+      this.reset();
+      for (const [source, levels] of Object.entries(reads.all)) {
+        for (const [level, count] of Object.entries(levels)) {
+          this.inc({ level, source }, count);
+        }
       }
     },
   });

@@ -1,4 +1,5 @@
 import { Module } from '@nestjs/common';
+import { ConsistencyMonitor } from '../consistency/consistency-monitor.js';
 import { StoreModule } from '../store/store.module.js';
 import { VIEW, type View } from '../store/store.js';
 import { GatewayMetrics } from './gateway-metrics.js';
@@ -8,7 +9,11 @@ import { MetricsController } from './metrics.controller.js';
   imports: [StoreModule],
   controllers: [MetricsController],
   providers: [
-    { provide: GatewayMetrics, inject: [VIEW], useFactory: (view: View) => new GatewayMetrics(view) },
+    {
+      provide: GatewayMetrics,
+      inject: [VIEW, ConsistencyMonitor],
+      useFactory: (view: View, monitor: ConsistencyMonitor) => new GatewayMetrics(view, monitor),
+    },
   ],
   exports: [GatewayMetrics],
 })

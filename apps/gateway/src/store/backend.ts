@@ -35,6 +35,7 @@ export function connectBackend(environment: Environment, cluster: ClusterFile, s
       logger.warn(`Member ${member} and this gateway disagree: ${JSON.stringify(refusal)}`),
   });
   const keeper = new LastKnownGood(environment.QUORATE_LAST_KNOWN_GOOD_FILE, cluster.clusterId, logger);
+  let onAdvance: Parameters<View['onAdvance']>[0] = () => undefined;
   const driver = new CachedViewDriver({
     source: links.client,
     clock: systemClock,
@@ -44,13 +45,18 @@ export function connectBackend(environment: Environment, cluster: ClusterFile, s
     restore: () => keeper.read(),
     onRebuild: (error) =>
       logger.error(error, 'The cached view broke an invariant of its own and is rebuilt.'),
+    onAdvance: (revision, epoch) => onAdvance(revision, epoch),
   });
   const feed = openFeed(environment, cluster, secrets, links, (bytes) => driver.receiveFeed(bytes));
   driver.start();
   keeper.start(() => driver.held());
   return {
     store: storeOver(links.client, cluster),
-    view: viewOver(driver),
+    view: viewOver(driver, (listener) => {
+      onAdvance = listener;
+      const { watermark, epoch } = driver;
+      if (watermark !== null && epoch !== null) listener(watermark, epoch);
+    }),
     close: async () => {
       await keeper.stop();
       driver.stop();
@@ -175,10 +181,12 @@ async function observe(quorate: QuorateClient, id: number): Promise<ObservedMemb
   }
 }
 
-function viewOver(driver: CachedViewDriver): View {
+function viewOver(driver: CachedViewDriver, onAdvance: View['onAdvance']): View {
   return {
+    onAdvance,
     read: ({ namespace, key, level, minRevision }) =>
       new Promise<ViewOutcome>((resolve) => driver.read(namespace, key, level, resolve, minRevision)),
+    readHeld: (namespace, key) => driver.readHeld(namespace, key),
     ownWrite: (namespace, key, revision) => driver.ownWrite(namespace, key, revision),
     get state() {
       return driver.state;
@@ -188,6 +196,7 @@ function viewOver(driver: CachedViewDriver): View {
       epoch: driver.epoch,
       revision: driver.watermark,
       stalenessMs: driver.stalenessMs,
+      lag: driver.lag,
       entries: driver.entryCount,
       bytes: driver.entryBytes,
       counters: driver.counters,

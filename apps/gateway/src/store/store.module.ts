@@ -1,7 +1,9 @@
 import type { ClusterFile } from '@quorate/api';
+import { systemClock } from '@quorate/client/link';
 import { Inject, Module, type OnApplicationShutdown } from '@nestjs/common';
 import { ENVIRONMENT } from '../configuration/configuration.module.js';
 import { CLUSTER_FILE, SECRETS, type Secrets } from '../configuration/secrets.js';
+import { ConsistencyMonitor } from '../consistency/consistency-monitor.js';
 import { connectBackend } from './backend.js';
 import { ConsistencyTokens } from './consistency-tokens.js';
 import { BACKEND, STORE, VIEW, type Backend } from './store.js';
@@ -10,7 +12,16 @@ import { BACKEND, STORE, VIEW, type Backend } from './store.js';
 @Module({
   providers: [
     { provide: BACKEND, inject: [ENVIRONMENT, CLUSTER_FILE, SECRETS], useFactory: connectBackend },
-    { provide: STORE, inject: [BACKEND], useFactory: (backend: Backend) => backend.store },
+    {
+      provide: ConsistencyMonitor,
+      inject: [BACKEND],
+      useFactory: (backend: Backend) => new ConsistencyMonitor(backend.view, systemClock),
+    },
+    {
+      provide: STORE,
+      inject: [BACKEND, ConsistencyMonitor],
+      useFactory: (backend: Backend, monitor: ConsistencyMonitor) => monitor.observed(backend.store),
+    },
     { provide: VIEW, inject: [BACKEND], useFactory: (backend: Backend) => backend.view },
     {
       provide: ConsistencyTokens,
@@ -19,13 +30,17 @@ import { BACKEND, STORE, VIEW, type Backend } from './store.js';
         new ConsistencyTokens(secrets.tokenKey, cluster.clusterId, cluster.epoch),
     },
   ],
-  exports: [STORE, VIEW, ConsistencyTokens],
+  exports: [STORE, VIEW, ConsistencyTokens, ConsistencyMonitor],
 })
 export class StoreModule implements OnApplicationShutdown {
-  constructor(@Inject(BACKEND) private readonly backend: Backend) {}
+  constructor(
+    @Inject(BACKEND) private readonly backend: Backend,
+    private readonly monitor: ConsistencyMonitor,
+  ) {}
 
   /** Runs after the HTTP server and NATS have stopped: the last requests still had their link. */
   async onApplicationShutdown(): Promise<void> {
+    this.monitor.stop();
     await this.backend.close();
   }
 }

@@ -32,6 +32,7 @@ export interface Store {
 /** How new an answer of the view must be, in the view's own terms. */
 export type ViewLevel = Parameters<CachedViewDriver['read']>[2];
 export type ViewOutcome = Parameters<Parameters<CachedViewDriver['read']>[3]>[0];
+export type HeldOutcome = NonNullable<ReturnType<CachedViewDriver['readHeld']>>;
 export type ViewHit = Extract<ViewOutcome, { readonly type: 'hit' }>;
 export type ViewState = CachedViewDriver['state'];
 export type ViewCounters = CachedViewDriver['counters'];
@@ -52,6 +53,8 @@ export interface ViewStatus {
   readonly revision: Revision | null;
   /** Upper bound in milliseconds; null: never confirmed. */
   readonly stalenessMs: number | null;
+  /** Revisions between the head of the last probe and what is applied; null: never probed. */
+  readonly lag: number | null;
   readonly entries: number;
   readonly bytes: number;
   readonly counters: ViewCounters;
@@ -62,10 +65,17 @@ export interface View {
   /** Never rejects. `fallback`: the view cannot prove what was asked for, the store has to answer. */
   read(read: ViewRead): Promise<ViewOutcome>;
   /**
+   * What an eventual read would be answered with from what is held now, at once and without asking the store. Null:
+   * nothing is held that may be shown.
+   */
+  readHeld(namespace: string, key: string): HeldOutcome | null;
+  /**
    * A write of this gateway was acknowledged at `revision`: eventual reads of the key must not show older. `key` null:
    * the namespace itself was created or deleted, which concerns all of its keys.
    */
   ownWrite(namespace: string, key: string | null, revision: Revision): void;
+  /** Calls `listener` with what the view has applied, now and whenever that changes. There is one listener. */
+  onAdvance(listener: (revision: Revision, epoch: number) => void): void;
   /** The same as in `status`, without the cost of the rest: every cached answer names it. */
   readonly state: ViewState;
   status(): ViewStatus;
