@@ -2,7 +2,16 @@ import { crc32 } from 'node:zlib';
 import { QuorateError, type ErrorCode } from '@quorate/api';
 import { CachedViewDriver } from '@quorate/client';
 import { revision, type Entry, type NamespaceRecord, type Operation, type Revision } from '@quorate/kv';
-import type { Backend, HeldOutcome, Store, View, ViewOutcome, ViewRead, ViewStatus } from './store/store.js';
+import type {
+  Backend,
+  HeldOutcome,
+  Store,
+  View,
+  ViewList,
+  ViewOutcome,
+  ViewRead,
+  ViewStatus,
+} from './store/store.js';
 
 /** Counters of a view that nothing has happened to. */
 const COUNTERS = new CachedViewDriver({
@@ -24,6 +33,8 @@ export class MemoryBackend implements Backend {
   /** What the view answers when it must not ask the store; undefined: what it held at the last sync. */
   held: HeldOutcome | null | undefined = undefined;
   state: ViewStatus['state'] = 'live';
+  /** Whether the view holds cached namespaces whole. */
+  isWhole = false;
   /** The view knows no revision yet. */
   unsynced = false;
   /** The bound that the view states. */
@@ -193,6 +204,7 @@ export class MemoryBackend implements Backend {
         listener(this.#watermark, this.epoch);
       },
       readHeld: (namespace, key) => (this.held === undefined ? this.#readHeld(namespace, key) : this.held),
+      list: async (list) => this.#listView(list),
       ownWrite: (namespace, key, at) =>
         void this.ownWrites.push(`${namespace}${key === null ? '' : `/${key}`}@${at}`),
       get state() {
@@ -209,6 +221,17 @@ export class MemoryBackend implements Backend {
         counters: COUNTERS,
       }),
     };
+  }
+
+  #listView({ namespace, prefix, limit, level, minRevision }: ViewList): ViewOutcome {
+    const read = this.#readView({ namespace, key: '', level, minRevision });
+    if (read.type !== 'hit') return read;
+    if (!this.isWhole) return { type: 'fallback' };
+    const { type: _type, entry: _entry, filled: _filled, ...proof } = read;
+    const all = [...this.#view.values()].filter(
+      (entry) => entry.namespace === namespace && entry.key.startsWith(prefix),
+    );
+    return { type: 'listed', entries: all.slice(0, limit), truncated: all.length > limit, ...proof };
   }
 
   #readView(read: ViewRead): ViewOutcome {

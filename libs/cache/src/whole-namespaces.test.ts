@@ -144,6 +144,16 @@ describe('what is held whole', () => {
     expect(it.listed(cut)).toEqual(['a', 'b']);
   });
 
+  test('[C24] a list is cut at as many bytes as one of the store', () => {
+    const it = synced(10, { wholeNamespaceBytesMax: 8 * 1024 * 1024 });
+    const large = ['a', 'b', 'c'].map((key) => entry(key, 5, 'x'.repeat(512 * 1024)));
+    it.loaded(10, large);
+    const read = it.list();
+    expect(it.listed(read)).toEqual(['a']);
+    expect(it.answers.get(read)).toMatchObject({ truncated: true });
+    expect(it.view.held()?.wholes[0]?.entries).toHaveLength(3);
+  });
+
   test('[C24] a list is linearizable when it is asked for, and waits for every own write', () => {
     const it = whole();
     it.pass(500);

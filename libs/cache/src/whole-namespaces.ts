@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { compareKeys } from '@quorate/kv';
+import { compareKeys, LIST_BYTES_MAX, listBytesOf } from '@quorate/kv';
 import type { Entry, NamespaceRecord, Revision } from '@quorate/kv';
 import { heldBytes } from './held-entries.js';
 
@@ -71,14 +71,17 @@ class Whole {
     for (const key of [...this.#deleted.keys()]) this.#forget(key);
   }
 
-  list(prefix: string, limit: number): { entries: Entry[]; truncated: boolean } {
+  list(prefix: string, limit: number, bytesMax = LIST_BYTES_MAX): { entries: Entry[]; truncated: boolean } {
     const entries: Entry[] = [];
+    let bytes = 0;
     for (let at = this.#placeOf(prefix); at < this.#keys.length; at += 1) {
       const key = this.#keys[at] ?? '';
       if (!key.startsWith(prefix)) break;
       if (entries.length === limit) return { entries, truncated: true };
       const entry = this.#entries.get(key);
       assert(entry !== undefined, 'each key has its entry');
+      bytes += listBytesOf(entry);
+      if (bytes > bytesMax && entries.length > 0) return { entries, truncated: true };
       entries.push(entry);
     }
     return { entries, truncated: false };
@@ -157,7 +160,7 @@ export class WholeNamespaces {
   complete(): { namespace: string; entries: readonly Entry[] }[] {
     return [...this.#wholes]
       .filter(([, { after }]) => after === null)
-      .map(([namespace, whole]) => ({ namespace, entries: whole.list('', Infinity).entries }));
+      .map(([namespace, whole]) => ({ namespace, entries: whole.list('', Infinity, Infinity).entries }));
   }
 
   /** What to ask for; null: nothing is missing. */

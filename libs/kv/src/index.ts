@@ -44,7 +44,9 @@ export type {
 export {
   ACCESS_NAMESPACE,
   KEY_BYTES_MAX,
+  LIST_BYTES_MAX,
   LIST_LIMIT_MAX,
+  listBytesOf,
   NAMESPACE_PATTERN,
   VALUE_BYTES_MAX,
   revision,

@@ -46,6 +46,13 @@ export const NAMESPACE_PATTERN = /^[a-z0-9][a-z0-9-]{0,62}$/;
 export const KEY_BYTES_MAX = 1024;
 export const VALUE_BYTES_MAX = 512 * 1024;
 export const LIST_LIMIT_MAX = 1000;
+/** Of a list, whoever answers it: what does not fit is left out, and the list says that it is cut. The first entry always fits. */
+export const LIST_BYTES_MAX = 1024 * 1024;
+
+/** What an entry counts for in a list, in bytes: its value, its key, and about what is around them. */
+export function listBytesOf(entry: Pick<Entry, 'key' | 'value'>): number {
+  return entry.value.length + 2 * entry.key.length + 64;
+}
 
 export type Condition =
   | { readonly type: 'none' }

@@ -13,7 +13,9 @@ import {
 import {
   ACCESS_NAMESPACE,
   ByteWriter,
+  LIST_BYTES_MAX,
   LIST_LIMIT_MAX,
+  listBytesOf,
   encodeOperation,
   type ApplyErrorCode,
   type ApplyResult,
@@ -37,7 +39,6 @@ export interface RequestPolicies {
 
 const CHANGES_BYTES_MAX = 1024 * 1024;
 const CONTENT_BYTES_MAX = 512 * 1024;
-const LIST_BYTES_MAX = 1024 * 1024;
 
 /**
  * W2: answers one request to a member. Reads and checks are answered behind a read barrier, in one synchronous step on one state;
@@ -266,9 +267,7 @@ export class RequestHandler {
 /** How many of the entries, from the first on, fit into one answer: at least one. */
 function countWithin(entries: readonly Entry[], bytesMax: number): number {
   let bytes = 0;
-  const over = entries.findIndex(
-    (entry, at) => (bytes += entry.value.length + 2 * entry.key.length + 64) > bytesMax && at > 0,
-  );
+  const over = entries.findIndex((entry, at) => (bytes += listBytesOf(entry)) > bytesMax && at > 0);
   return over === -1 ? entries.length : over;
 }
 

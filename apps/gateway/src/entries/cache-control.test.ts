@@ -105,6 +105,15 @@ describe('only-if-cached', () => {
     expect(gateway.backend.calls).toEqual([]);
   });
 
+  it('a list of what is held whole', async () => {
+    gateway.backend.isWhole = true;
+    const list = '/v1/namespaces/content/entries';
+    expect(await told(read(list, 'only-if-cached'))).toBe('200 eventual');
+    expect(await told(read(list, 'only-if-cached, max-age=1'))).toBe('200 bounded;ms=1000');
+    expect(await told(read(list, 'only-if-cached, no-cache'))).toBe('504 NOT_CACHED');
+    expect(gateway.backend.calls).toEqual([]);
+  });
+
   it('is no answer when the bound is over, unknown, or nothing was ever synced', async () => {
     gateway.backend.stalenessMs = 1001;
     expect(await told(read(CONTENT, 'only-if-cached, max-age=1'))).toBe('504 NOT_CACHED');

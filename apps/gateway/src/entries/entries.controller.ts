@@ -35,11 +35,12 @@ export class EntriesController {
     @Query({ schema: listQuerySchema }) query: ListQuery,
     @Res() reply: FastifyReply,
   ): Promise<void> {
-    const answer = await listEntries(this.store, this.tokens, {
+    const answer = await listEntries(this.store, this.view, this.tokens, {
       token,
       namespace: namespaceOf(url),
       prefix: query.prefix,
       limit: query.limit,
+      level: parseReadLevel(header(HEADERS.readConsistency)),
       directives: parseCacheControl(header(HEADERS.cacheControl)),
       consistencyToken: header(HEADERS.consistencyToken),
     });

@@ -290,7 +290,37 @@ describe('keys', () => {
     }
   });
 
-  it('are listed by prefix, linearizably', async () => {
+  it('are listed from a view that holds the namespace whole, at the level asked for, and from the store else', async () => {
+    const list = '/v1/namespaces/content/entries';
+    await put(`${list}/a`, '1');
+    gateway.backend.isWhole = true;
+    gateway.backend.sync();
+    gateway.backend.calls.length = 0;
+    gateway.backend.storeFailure = 'NO_QUORUM';
+    const held = await read(list);
+    expect(held.json()).toMatchObject({ entries: [{ key: 'a' }], truncated: false, revision: 4 });
+    expect(held.headers).toMatchObject({
+      'read-consistency': 'eventual',
+      staleness: 'ms=84, lag=0, revision=4, quorum=?1',
+      'cache-status': 'quorate; hit; detail=live',
+      age: '1',
+    });
+    const levels = { 'bounded;ms=500': {}, session: { 'consistency-token': tokenAt(4) }, linearizable: {} };
+    for (const [level, headers] of Object.entries(levels)) {
+      const response = await read(list, { 'read-consistency': level, ...headers });
+      expect(response.headers).toMatchObject({ 'read-consistency': level });
+    }
+    expect(gateway.backend.calls).toEqual([]);
+    const ahead = await read(list, { 'read-consistency': 'session', 'consistency-token': tokenAt(5) });
+    expect(ahead.json()).toMatchObject({ code: 'TOKEN_NOT_REACHED' });
+    expect((await read('/v1/namespaces/limits/entries')).json()).toMatchObject({ code: 'NO_QUORUM' });
+    gateway.backend.storeFailure = null;
+    gateway.backend.outcome = null;
+    gateway.backend.isWhole = false;
+    expect((await read(list)).headers).toMatchObject({ 'read-consistency': 'linearizable' });
+  });
+
+  it('are listed by prefix, linearizably where the view does not hold them all', async () => {
     await put('/v1/namespaces/content/entries/a/1', '1');
     await put('/v1/namespaces/content/entries/a/2', '{"x": 1.0}');
     await put('/v1/namespaces/content/entries/b', '3');

@@ -9,14 +9,22 @@ import {
   writeEnvelopeJson,
   type CacheDirectives,
   type ConsistencyToken,
-  type ErrorCode,
   type ReadLevel,
 } from '@quorate/api';
 import type { Entry, Revision } from '@quorate/kv';
 import { bytesAnswer, notModified, problemAnswer, type Answer } from '../http/answer.js';
 import type { ReadCounts } from '../consistency/read-counts.js';
 import type { ConsistencyTokens } from '../store/consistency-tokens.js';
-import type { Store, View, ViewHit, ViewOutcome, ViewRead } from '../store/store.js';
+import type { Store, View, ViewHit, ViewOutcome } from '../store/store.js';
+import {
+  fallbackFailure,
+  hasLevel,
+  isWithin,
+  needsProof,
+  notCached,
+  planViewRead,
+  STALE_INSTEAD_OF,
+} from './read-levels.js';
 import { heldHeaders, provenHeaders, refusedAnswer, startElapsed, type ElapsedMs } from './read-headers.js';
 
 /** A read of one entry, whichever transport it came over. */
@@ -98,35 +106,14 @@ async function provenResult(
   seen: ConsistencyToken | null,
   elapsedMs: ElapsedMs,
 ): Promise<ReadResult> {
-  const outcome = await view.read(planViewRead(read, level, seen, tokens.epoch));
+  const outcome = await view.read({
+    namespace: read.namespace,
+    key: read.key,
+    ...planViewRead(level, seen, tokens.epoch),
+  });
   return outcome.type === 'hit' && !needsProof(outcome, level, seen)
     ? hitResult(view, outcome, level)
     : storeResult(store, view, tokens, read, level, seen, elapsedMs, outcome);
-}
-
-/**
- * What to ask of the view. `session` is an eventual read with a floor; a token of another epoch says nothing about
- * this one's revisions, so that read becomes linearizable.
- */
-function planViewRead(
-  read: { readonly namespace: string; readonly key: string },
-  level: ReadLevel,
-  seen: ConsistencyToken | null,
-  epoch: number,
-): ViewRead {
-  const { namespace, key } = read;
-  switch (level.level) {
-    case 'eventual':
-      return { namespace, key, level: { type: 'eventual' }, minRevision: null };
-    case 'bounded':
-      return { namespace, key, level: { type: 'bounded', boundMs: level.ms }, minRevision: null };
-    case 'linearizable':
-      return { namespace, key, level: { type: 'linearizable' }, minRevision: null };
-    case 'session':
-      return seen !== null && seen.epoch !== epoch
-        ? { namespace, key, level: { type: 'linearizable' }, minRevision: null }
-        : { namespace, key, level: { type: 'eventual' }, minRevision: seen?.revision ?? null };
-  }
 }
 
 /** The store's answer where the view's does not do, or the refusal. */
@@ -152,26 +139,18 @@ async function storeResult(
   return { entry, level: { level: 'linearizable' }, revision: head, epoch, source: 'store', headers };
 }
 
-/**
- * The view's answer alone does not do for this token. A linearizable one behind it: strict writes do not move the view,
- * so only the store's own head says whether something is missing. A session one of another epoch: its revisions and
- * the token's do not compare.
- */
-function needsProof(hit: ViewHit, level: ReadLevel, seen: ConsistencyToken | null): boolean {
-  if (seen === null) {
-    return false;
-  }
-  const isBehind = seen.epoch === hit.epoch && seen.revision > hit.revision;
-  return hit.level === 'linearizable'
-    ? isBehind
-    : level.level === 'session' && (isBehind || seen.epoch !== hit.epoch);
-}
-
 function hitResult(view: View, hit: ViewHit, asked: ReadLevel): ReadResult {
   const { entry, revision, epoch } = hit;
   // A session read whose token is of another epoch was asked for, and had, as a linearizable one.
   const level: ReadLevel = hit.level === 'linearizable' ? { level: 'linearizable' } : asked;
-  return { entry, level, revision, epoch, source: 'cache', headers: heldHeaders(hit, view.state) };
+  return {
+    entry,
+    level,
+    revision,
+    epoch,
+    source: 'cache',
+    headers: heldHeaders(hit, view.state, hit.filled),
+  };
 }
 
 /** `only-if-cached`: what is held, if it has the level without anybody being asked. Throws NOT_CACHED. */
@@ -194,41 +173,6 @@ function heldResult(
   return hitResult(view, held, level);
 }
 
-function hasLevel(held: ViewHit, level: ReadLevel, seen: ConsistencyToken | null): boolean {
-  switch (level.level) {
-    case 'eventual':
-      return true;
-    case 'bounded':
-      return isWithin(held, level.ms);
-    case 'session':
-      return !needsProof(held, level, seen);
-    case 'linearizable':
-      return false;
-  }
-}
-
-function isWithin({ stalenessMs }: ViewHit, boundMs: number): boolean {
-  return stalenessMs !== null && stalenessMs <= boundMs;
-}
-
-function notCached(view: View, text: string): QuorateError {
-  const { revision } = view.status();
-  return new QuorateError('NOT_CACHED', text, revision === null ? {} : { head: revision });
-}
-
-/** The store could not be asked. */
-const UNAVAILABLE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
-  'NO_QUORUM',
-  'STORE_UNREACHABLE',
-  'TIMED_OUT',
-]);
-/** What comes of that, as the caller is told. Not among them: what the store decided, and that nothing is held. */
-const STALE_INSTEAD_OF: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
-  ...UNAVAILABLE,
-  'STALENESS_BOUND_EXCEEDED',
-  'TOKEN_NOT_REACHED',
-]);
-
 /**
  * `stale-if-error=S`: the level could not be had because the store cannot be asked; then what is held, if it is proven to
  * be at most S seconds old, and labelled as what it is. Null: the error stands. The view says of each strict namespace, and
@@ -243,19 +187,4 @@ function resultDespite(error: unknown, view: View, read: EntryRead): ReadResult 
   return held?.type === 'hit' && isWithin(held, staleIfErrorSeconds * 1000)
     ? hitResult(view, held, { level: 'eventual' })
     : null;
-}
-
-/**
- * What the caller is told when the store cannot stand in for the view. "Cached reads go on" would be a lie before the
- * first sync; a session read learns that its token was not reached. The facts of the store's answer go along.
- */
-function fallbackFailure(error: unknown, level: ReadLevel, outcome: ViewOutcome): unknown {
-  if (!(error instanceof QuorateError) || !UNAVAILABLE.has(error.code) || level.level === 'linearizable') {
-    return error;
-  }
-  if (outcome.type === 'refused') {
-    return new QuorateError('CACHE_NOT_READY', undefined, error.details);
-  }
-  const isSession = outcome.type === 'fallback' && level.level === 'session';
-  return isSession ? new QuorateError('TOKEN_NOT_REACHED', undefined, error.details) : error;
 }

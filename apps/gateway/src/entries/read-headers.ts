@@ -11,7 +11,7 @@ import { revision, type Revision } from '@quorate/kv';
 import { problemAnswer, type Answer } from '../http/answer.js';
 import { errorHeaders } from '../request/problem.filter.js';
 import type { ConsistencyTokens } from '../store/consistency-tokens.js';
-import type { View, ViewHit, ViewState } from '../store/store.js';
+import type { View, ViewProof, ViewState } from '../store/store.js';
 
 /** `quorum=?1` says that one answered within so long. */
 const QUORUM_RECENT_MS = 2000;
@@ -29,15 +29,15 @@ export function startElapsed(): ElapsedMs {
   return () => Math.max(0, performance.now() - monotonicMs, Date.now() - wallMs);
 }
 
-/** What an answer of the view says of its age: `Staleness`, `Cache-Status`, and `Age` when a bound is known. */
-export function heldHeaders(hit: ViewHit, state: ViewState): Record<string, string> {
-  const { stalenessMs, lag, revision, quorum, filled } = hit;
+/** What an answer of the view says of its age: `Staleness`, `Cache-Status`, and `Age` when that is known: of what an earlier process held by the wall clock alone, without a bound. */
+export function heldHeaders(proof: ViewProof, state: ViewState, isFilled: boolean): Record<string, string> {
+  const { stalenessMs, ageMs, lag, revision, quorum } = proof;
   const headers: Record<string, string> = {
     [HEADERS.staleness]: formatStaleness({ ms: stalenessMs, lag, revision, quorum }),
-    [HEADERS.cacheStatus]: formatCacheStatus(!filled, state),
+    [HEADERS.cacheStatus]: formatCacheStatus(!isFilled, state),
   };
-  if (stalenessMs !== null) {
-    headers[HEADERS.age] = formatAge(stalenessMs);
+  if (ageMs !== null) {
+    headers[HEADERS.age] = formatAge(ageMs);
   }
   return headers;
 }

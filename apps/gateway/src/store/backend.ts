@@ -187,6 +187,8 @@ function viewOver(driver: CachedViewDriver, onAdvance: View['onAdvance']): View 
     read: ({ namespace, key, level, minRevision }) =>
       new Promise<ViewOutcome>((resolve) => driver.read(namespace, key, level, resolve, minRevision)),
     readHeld: (namespace, key) => driver.readHeld(namespace, key),
+    list: ({ level, minRevision, ...list }) =>
+      new Promise<ViewOutcome>((resolve) => driver.list(list, level, resolve, minRevision)),
     ownWrite: (namespace, key, revision) => driver.ownWrite(namespace, key, revision),
     get state() {
       return driver.state;

@@ -33,6 +33,11 @@ export interface Store {
 export type ViewLevel = Parameters<CachedViewDriver['read']>[2];
 export type ViewOutcome = Parameters<Parameters<CachedViewDriver['read']>[3]>[0];
 export type HeldOutcome = NonNullable<ReturnType<CachedViewDriver['readHeld']>>;
+/** What an answer of the view is worth. */
+export type ViewProof = Pick<
+  Extract<ViewOutcome, { readonly type: 'hit' }>,
+  'revision' | 'epoch' | 'stalenessMs' | 'ageMs' | 'lag' | 'quorum' | 'level'
+>;
 export type ViewHit = Extract<ViewOutcome, { readonly type: 'hit' }>;
 export type ViewState = CachedViewDriver['state'];
 export type ViewCounters = CachedViewDriver['counters'];
@@ -43,6 +48,12 @@ export interface ViewRead {
   readonly level: ViewLevel;
   /** The answer is at least as new as this; null: not asked. */
   readonly minRevision: Revision | null;
+}
+
+export interface ViewList extends Pick<ViewRead, 'namespace' | 'level' | 'minRevision'> {
+  /** Of the keys; empty: all. */
+  readonly prefix: string;
+  readonly limit: number;
 }
 
 /** What the cached view knows of itself now. */
@@ -64,6 +75,8 @@ export interface ViewStatus {
 export interface View {
   /** Never rejects. `fallback`: the view cannot prove what was asked for, the store has to answer. */
   read(read: ViewRead): Promise<ViewOutcome>;
+  /** The same for entries of a namespace by key. `fallback` at once when the namespace is not held whole. */
+  list(list: ViewList): Promise<ViewOutcome>;
   /**
    * What an eventual read would be answered with from what is held now, at once and without asking the store. Null:
    * nothing is held that may be shown.
