@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { LRUCache } from 'lru-cache';
 import type { Entry, Revision } from '@quorate/kv';
 
@@ -38,6 +39,7 @@ export class HeldEntries {
   readonly #entries: LRUCache<string, Slot>;
   // By namespace, by key: no text is made to look an entry up. Always holds the same slots as the cache.
   readonly #index = new Map<string, Map<string, Slot>>();
+  #indexed = 0;
   #evictions = 0;
   #period = 0;
 
@@ -99,26 +101,39 @@ export class HeldEntries {
     const slot: Slot = { namespace, entry, revision, id, key, usedIn: this.#period };
     this.#entries.set(id, slot, { size: heldBytes(id, held.entry) });
     // Too large for the budget: then it is not held.
-    if (!this.#entries.has(id)) return;
+    if (this.#entries.has(id)) this.#enter(slot);
+    this.#assertIndexed();
+  }
+
+  #enter(slot: Slot): void {
+    const { namespace, key } = slot;
     const keys = this.#index.get(namespace);
     if (keys === undefined) this.#index.set(namespace, new Map([[key, slot]]));
     else keys.set(key, slot);
+    this.#indexed += 1;
   }
 
   dropNamespace(namespace: string): void {
     const slots = [...(this.#index.get(namespace)?.values() ?? [])];
     for (const { id } of slots) this.#entries.delete(id);
+    this.#assertIndexed();
   }
 
   clear(): void {
     this.#entries.clear();
-    this.#index.clear();
+    this.#assertIndexed();
   }
 
   #forget(slot: Slot): void {
     const keys = this.#index.get(slot.namespace);
     if (keys?.get(slot.key) !== slot) return;
     keys.delete(slot.key);
+    this.#indexed -= 1;
     if (keys.size === 0) this.#index.delete(slot.namespace);
+  }
+
+  /** What was found and is not held would no longer follow the feed. */
+  #assertIndexed(): void {
+    if (this.#indexed !== this.#entries.size) assert.fail('the index holds what the cache holds');
   }
 }
