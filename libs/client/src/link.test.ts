@@ -1,11 +1,12 @@
 import type { StoreRequest, StoreResponse } from '@quorate/api';
 import { QuorateError } from '@quorate/api';
+import { encodeFeedMessage } from '@quorate/feed';
 import { revision } from '@quorate/kv';
 import { memberListHash } from '@quorate/api';
 import { type FeedSubscriber, LinkServer } from '@quorate/link';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { QuorateClient } from './client.js';
-import { type StoreLinks, connectStore } from './link.js';
+import { type ClusterDescription, type StoreLinks, connectNearCache, connectStore } from './link.js';
 
 const keys = { gateway: new Uint8Array(32).fill(1) };
 const head = revision(4);
@@ -18,6 +19,7 @@ interface Cluster {
   readonly servers: readonly LinkServer[];
   readonly subscribers: FeedSubscriber[];
   readonly links: StoreLinks;
+  readonly description: ClusterDescription;
 }
 
 /** Two members on ephemeral ports; the second one leads. */
@@ -54,7 +56,7 @@ async function startCluster(answer: (request: StoreRequest) => StoreResponse): P
   );
   const links = connectStore({ cluster, role: 'gateway', key: keys.gateway });
   cleanups.push(() => links.close());
-  return { servers, subscribers, links };
+  return { servers, subscribers, links, description: cluster };
 }
 
 const notLeader: StoreResponse = { type: 'failed', code: 'NOT_LEADER', message: '', details: { leader: 2 } };
@@ -156,5 +158,56 @@ describe('client over links', () => {
     // An answer that comes after the push, over the same link or after it.
     await new QuorateClient({ store: links.client }).namespaces();
     expect(received).toEqual([1, 2]);
+  });
+
+  it('connectNearCache: reads over links of its own, follows the feed, and closes both', async () => {
+    const feedKey = new Uint8Array(32).fill(5);
+    const at = revision(7);
+    const entry = {
+      namespace: 'n',
+      key: 'k',
+      value: new Uint8Array([1]),
+      revision: at,
+      version: 1,
+      createRevision: at,
+    };
+    const record = {
+      name: 'n',
+      kind: 'cached',
+      deleted: false,
+      revision: head,
+      createRevision: head,
+    } as const;
+    const { subscribers, description } = await startCluster((request) => {
+      switch (request.type) {
+        case 'feedKey':
+          return { type: 'feedKey', key: feedKey };
+        case 'resync':
+          return { type: 'resynced', epoch: 1, revision: at, namespaces: [record] };
+        case 'probe':
+          return { type: 'probed', epoch: 1, head: at, published: at };
+        case 'fill':
+          return { type: 'filled', epoch: 1, revision: at, entry };
+        default:
+          return storeAnswer(request);
+      }
+    });
+    const near = connectNearCache({ cluster: description, key: keys.gateway, bearerToken: 'admin' });
+    cleanups.push(() => near.close());
+    await near.ready();
+    const read = await near.read('n', 'k', { level: 'linearizable' });
+    expect(read).toMatchObject({ entry, revision: 7, level: 'linearizable' });
+    expect(near.get('n', 'k')).toMatchObject({ type: 'hit', entry, revision: 7 });
+    await vi.waitFor(() => expect(subscribers).toHaveLength(1));
+    const changes = [{ type: 'delete', namespace: 'n', key: 'k', revision: revision(8) } as const];
+    const batch = { epoch: 1, previous: at, revision: revision(8), changes };
+    subscribers[0]?.push(encodeFeedMessage(feedKey, { clusterId: description.clusterId, batch }));
+    await vi.waitFor(() =>
+      expect(near.get('n', 'k')).toMatchObject({ type: 'hit', entry: null, revision: 8 }),
+    );
+    expect(await near.client.put('n', 'k', new Uint8Array([2]))).toMatchObject({ revision: 4 });
+    await near.close();
+    await vi.waitFor(() => expect(subscribers[0]?.open).toBe(false));
+    expect(near.get('n', 'k')).toEqual({ type: 'notReady' });
   });
 });
