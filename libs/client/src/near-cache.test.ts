@@ -337,6 +337,31 @@ describe('read', () => {
   });
 });
 
+describe('input that makes no sense', () => {
+  test('is refused, reaches no assertion, and never becomes a weaker read', async () => {
+    const errors: unknown[] = [];
+    const { near } = await start({ onRebuild: (error) => errors.push(error) });
+    // As from JavaScript: no type is in the way.
+    const untyped = near as unknown as {
+      read(namespace: unknown, key: unknown, options: unknown): Promise<unknown>;
+      get(namespace: unknown, key: unknown): unknown;
+    };
+    const read = (key: unknown, options: unknown): Promise<unknown> => untyped.read('content', key, options);
+    expect(await codeOf(read('home', { level: 'strong' }))).toBe('INVALID_REQUEST');
+    for (const boundMs of [undefined, Number.NaN, -1])
+      expect(await codeOf(read('home', { level: 'bounded', boundMs }))).toBe('INVALID_REQUEST');
+    for (const key of [undefined, null, 7])
+      expect(await codeOf(read(key, { level: 'linearizable' }))).toBe('INVALID_REQUEST');
+    for (const at of [undefined, Number.NaN, -1, 1.5, '7']) {
+      const token = { epoch: 1, revision: at };
+      expect(await codeOf(read('home', { level: 'session', token }))).toBe('INVALID_CONSISTENCY_TOKEN');
+    }
+    expect(await near.read('content', '')).toMatchObject({ entry: null });
+    expect(untyped.get('content', undefined)).toEqual({ type: 'miss' });
+    expect(errors).toEqual([]);
+  });
+});
+
 describe('start and end', () => {
   test('ready gives up in time', async () => {
     const { links, near } = make();

@@ -40,8 +40,8 @@ export interface NearAnswer {
   /** What the answer satisfies: the level asked for, or a stronger one. */
   readonly level: 'eventual' | 'session' | 'bounded' | 'linearizable';
   /**
-   * Upper bound in whole milliseconds; null: unknown. Of `get`: at the moment of looking at it. Of `read`: when it was
-   * answered.
+   * Upper bound in whole milliseconds; null: unknown. Of what was held, from `get` or an eventual `read`: at the moment of
+   * looking at it. Of any other `read`: when it was answered.
    */
   readonly stalenessMs: number | null;
 }
@@ -97,7 +97,7 @@ const EVENTUAL: CacheReadLevel = { type: 'eventual' };
 const LINEARIZABLE: CacheReadLevel = { type: 'linearizable' };
 
 /**
- * A gateway's cached view inside this process. Eventual reads of what is held cost about as much as a look into a map;
+ * A gateway's cached view inside this process. An eventual read of what is held costs a few looks into a map;
  * linearizable reads that come together share one quorum round. It needs the gateway's key: the process is trusted like a
  * gateway, and sees all cached content.
  */
@@ -158,6 +158,7 @@ export class NearCache {
       if (typeof held !== 'string') return Promise.resolve(held);
     }
     return new Promise((resolve, reject) => {
+      refuseBadInput(namespace, key, token);
       const read = new PendingRead(namespace, key, options, this.#readStore, resolve, reject);
       // A token of another epoch says nothing of this one's revisions.
       const level = token === undefined || token.epoch === this.epoch ? levelOf(options) : LINEARIZABLE;
@@ -286,10 +287,28 @@ function keyOf(operation: Operation): string | null {
   return operation.type === 'put' || operation.type === 'delete' ? operation.key : null;
 }
 
+/** Nothing that a caller hands in may reach an assertion of the view, or fail where nobody waits for it. */
+function refuseBadInput(namespace: unknown, key: unknown, token: SeenRevision | undefined): void {
+  if (typeof namespace !== 'string' || typeof key !== 'string')
+    throw new QuorateError('INVALID_REQUEST', 'A namespace and a key are texts.');
+  if (token !== undefined && !(Number.isSafeInteger(token.revision) && token.revision >= 0))
+    throw new QuorateError('INVALID_CONSISTENCY_TOKEN');
+}
+
 function levelOf(options: NearReadOptions): CacheReadLevel {
-  if (options.level === 'bounded') return { type: 'bounded', boundMs: options.boundMs };
-  // A session is an eventual read with a floor.
-  return options.level === 'linearizable' ? LINEARIZABLE : EVENTUAL;
+  switch (options.level) {
+    case 'linearizable':
+      return LINEARIZABLE;
+    case undefined:
+    case 'eventual':
+    // An eventual read with a floor.
+    case 'session':
+      return EVENTUAL;
+    case 'bounded':
+      if (options.boundMs >= 0) return { type: 'bounded', boundMs: options.boundMs };
+  }
+  // From JavaScript anything may come: what is not understood must not become a weaker read.
+  throw new QuorateError('INVALID_REQUEST', 'The read level, or its bound, is none that there is.');
 }
 
 /**
