@@ -1156,4 +1156,14 @@ export const MUTATIONS: readonly Mutation[] = [
     find: '    this.#wholes.replace(record);',
     replace: '',
   },
+  // --- access tokens
+  {
+    id: 'M128',
+    bug: 'a write is done by a right that was taken away before it in the log',
+    rule: 'K40',
+    file: STATE_MACHINE,
+    find: 'if (ifTokensRevision !== null && ifTokensRevision !== this.namespaceRevision(TOKENS_NAMESPACE)) {',
+    replace:
+      'if (ifTokensRevision !== null && ifTokensRevision > this.namespaceRevision(TOKENS_NAMESPACE)) {',
+  },
 ];

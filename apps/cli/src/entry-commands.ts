@@ -145,9 +145,24 @@ export async function deleteNamespace(access: GatewayAccess, name: string): Prom
   return [`deleted namespace ${name}; its name keeps its kind`];
 }
 
-/** Lists the namespaces, one a line: name, tab, kind. */
+/** Sets who may read the entries of a cached namespace; null: whoever may read at all. */
+export async function setReaders(
+  access: GatewayAccess,
+  name: string,
+  readers: readonly string[] | null,
+): Promise<readonly string[]> {
+  const path = `/v1/namespaces/${pathPart(name)}/readers`;
+  const answer = await send(access, { method: 'PUT', path, body: JSON.stringify({ readers }) });
+  const { revision } = namespaceAnswerSchema.parse(JSON.parse(answer.text));
+  const who = readers === null ? 'whoever may read entries' : ['the admin', ...readers].join(', ');
+  return [`namespace ${name} is read by ${who}, from revision ${revision} on`];
+}
+
+/** Lists the namespaces, one a line: name, tab, kind, and its readers if only they may read it. */
 export async function listNamespaces(access: GatewayAccess): Promise<readonly string[]> {
   const answer = await send(access, { method: 'GET', path: '/v1/namespaces' });
   const { namespaces } = namespacesAnswerSchema.parse(JSON.parse(answer.text));
-  return namespaces.map(({ name, kind }) => `${name}\t${kind}`);
+  return namespaces.map(({ name, kind, readers = null }) =>
+    [name, kind, ...(readers === null ? [] : [`readers: ${readers.join(', ') || 'none'}`])].join('\t'),
+  );
 }

@@ -253,6 +253,84 @@ describe('namespaces and lists', () => {
   });
 });
 
+describe('tokens and readers', () => {
+  const shown = {
+    id: '0123456789ab',
+    name: 'the site',
+    principal: 'ada',
+    scopes: ['entries:read@content'],
+    expiresAt: '2027-01-31T00:00:00.000Z',
+    createRevision: 7,
+  };
+
+  it('a token is made, and stands alone in its line', async () => {
+    answer = { status: 201, body: JSON.stringify({ token: 'quorate_x', ...shown }) };
+    await run(
+      ...['access', 'token', 'create', 'the site', '--principal', 'ada', '--expires', '2027-01-31'],
+      ...['--scopes', 'entries:read@content', 'entries:write'],
+    );
+    expect(seen[0]).toMatchObject({ method: 'POST', path: '/v1/access/tokens' });
+    expect(JSON.parse(seen[0]?.body ?? '')).toEqual({
+      name: 'the site',
+      principal: 'ada',
+      scopes: ['entries:read@content', 'entries:write'],
+      expiresAt: '2027-01-31T00:00:00.000Z',
+    });
+    expect(printed[0]).toBe('quorate_x');
+    expect(
+      await failing(
+        'access',
+        'token',
+        'create',
+        'x',
+        '--principal',
+        'a',
+        '--scopes',
+        '*',
+        '--expires',
+        '7 days',
+      ),
+    ).toMatchObject({ message: expect.stringContaining('--expires') });
+  });
+
+  it('tokens are listed and revoked', async () => {
+    answer = { status: 200, body: JSON.stringify({ tokens: [shown], truncated: true, revision: 9 }) };
+    await run('access', 'token', 'list', '--prefix', '01', '--limit', '1');
+    expect(seen[0]?.path).toBe('/v1/access/tokens?prefix=01&limit=1');
+    answer = { status: 200, body: '{"id":"0123456789ab","revision":10}' };
+    await run('access', 'token', 'revoke', '0123456789ab');
+    expect(seen[1]).toMatchObject({ method: 'DELETE', path: '/v1/access/tokens/0123456789ab' });
+    expect(printed).toEqual([
+      '0123456789ab\tada\tthe site\tentries:read@content\t2027-01-31T00:00:00.000Z',
+      '(there are more than 1; use --limit or --prefix)',
+      'token 0123456789ab is revoked, from revision 10 on',
+    ]);
+  });
+
+  it('readers are set and lifted, and nothing is taken for granted', async () => {
+    const namespace = { name: 'content', kind: 'cached', revision: 8, createRevision: 1 };
+    answer = { status: 200, body: JSON.stringify(namespace) };
+    await run('namespace', 'readers', 'content', 'ada', 'bob');
+    await run('namespace', 'readers', 'content', '--nobody');
+    await run('namespace', 'readers', 'content', '--anyone');
+    expect(seen.map(({ path, body }) => [path, body])).toEqual([
+      ['/v1/namespaces/content/readers', '{"readers":["ada","bob"]}'],
+      ['/v1/namespaces/content/readers', '{"readers":[]}'],
+      ['/v1/namespaces/content/readers', '{"readers":null}'],
+    ]);
+    for (const wrong of [[], ['ada', '--anyone'], ['--anyone', '--nobody']])
+      expect(await failing('namespace', 'readers', 'content', ...wrong)).toMatchObject({ exitCode: 1 });
+    const namespaces = [
+      { ...namespace, readers: ['ada'] },
+      { ...namespace, name: 'open', readers: null },
+    ];
+    answer = { status: 200, body: JSON.stringify({ namespaces, revision: 9 }) };
+    printed = [];
+    await run('namespace', 'list');
+    expect(printed).toEqual(['content\tcached\treaders: ada', 'open\tcached']);
+  });
+});
+
 describe('cluster status', () => {
   it('is a table in which an unreachable member stands out', async () => {
     const status = {

@@ -18,12 +18,14 @@ import {
   listEntries,
   listNamespaces,
   putEntry,
+  setReaders,
 } from './entry-commands.js';
 import { init } from './init.js';
 import { runMember } from './member.js';
 import { parseDataFolder, parseMemberCount, parsePort, planDevCluster, planHosts } from './plan.js';
 import type { GatewayAccess } from './rest.js';
 import { restore } from './restore.js';
+import { type TokenOptions, createToken, listTokens, revokeToken } from './token-commands.js';
 
 /** What a command line needs of the process it runs in. */
 export interface ProgramEnvironment {
@@ -194,13 +196,29 @@ function addNamespaces(program: Command, { print }: ProgramEnvironment): void {
       (await deleteNamespace(options, name)).forEach(print);
     },
   );
+  gatewayCommand(
+    namespace,
+    'readers <name> [principals...]',
+    'set who may read the entries of a cached namespace, besides the admin',
+  )
+    .option('--anyone', 'whoever may read entries at all', false)
+    .option('--nobody', 'the admin only', false)
+    .action(async (name: string, principals: string[], options: GatewayAccess & ReadersOptions) => {
+      const said = [principals.length > 0, options.anyone, options.nobody].filter(Boolean);
+      if (said.length !== 1) throw new CommandError('Say one of these: principals, --anyone, --nobody.');
+      (await setReaders(options, name, options.anyone ? null : principals)).forEach(print);
+    });
   gatewayCommand(namespace, 'list', 'list the namespaces').action(async (options: GatewayAccess) => {
     (await listNamespaces(options)).forEach(print);
   });
 }
 
-function addAccess(program: Command, { print, setExitCode }: ProgramEnvironment): void {
-  const access = program.command('access').description('ask for decisions; change policies and entities');
+function addAccess(program: Command, environment: ProgramEnvironment): void {
+  const { print, setExitCode } = environment;
+  const access = program
+    .command('access')
+    .description('ask for decisions; change policies, entities and tokens');
+  addTokens(access, environment);
   gatewayCommand(
     access,
     'check <principal> <action> <resource>',
@@ -243,6 +261,32 @@ function addAccess(program: Command, { print, setExitCode }: ProgramEnvironment)
   gatewayCommand(access, 'delete-entity <entity>', 'delete an entity').action(
     async (name: string, options: GatewayAccess) => {
       (await deleteEntity(options, name)).forEach(print);
+    },
+  );
+}
+
+function addTokens(access: Command, { print }: ProgramEnvironment): void {
+  const token = access.command('token').description('make, list and revoke access tokens');
+  gatewayCommand(token, 'create <name>', 'make a token and print it: it is shown this once')
+    .requiredOption('--principal <principal>', 'whom it stands for')
+    .requiredOption(
+      '--scopes <scopes...>',
+      'what it may do: entries:read, entries:write@content, and so on; "*" for everything',
+    )
+    .option('--expires <instant>', 'when it ends, like 2027-01-31T12:00:00Z (default: never)')
+    .action(async (name: string, options: GatewayAccess & TokenOptions) => {
+      (await createToken(options, name, options)).forEach(print);
+    });
+  gatewayCommand(token, 'list', 'list the tokens; their ids are the beginnings of their hashes')
+    .option('--prefix <prefix>', 'only ids that begin with this', '')
+    .option('--limit <count>', 'at most so many, up to 1000', String(LIST_LIMIT_DEFAULT))
+    .action(async (options: GatewayAccess & { prefix: string; limit: string }) => {
+      const limit = parseCount('--limit', options.limit);
+      (await listTokens(options, { prefix: options.prefix, limit })).forEach(print);
+    });
+  gatewayCommand(token, 'revoke <id>', 'revoke a token').action(
+    async (id: string, options: GatewayAccess) => {
+      (await revokeToken(options, id)).forEach(print);
     },
   );
 }
@@ -299,6 +343,11 @@ function addCluster(program: Command, { print }: ProgramEnvironment): void {
     .action(async (file: string, options: RestorePlan & { data: string }) => {
       await restore({ file, folder: options.data, members: planRestored(options), print });
     });
+}
+
+interface ReadersOptions {
+  readonly anyone: boolean;
+  readonly nobody: boolean;
 }
 
 interface RestorePlan {

@@ -1,5 +1,5 @@
 import { crc32 } from 'node:zlib';
-import { QuorateError, type ErrorCode } from '@quorate/api';
+import { QuorateError, decodeTokenRecord, type ErrorCode } from '@quorate/api';
 import { CachedViewDriver } from '@quorate/client';
 import { revision, type Entry, type NamespaceRecord, type Operation, type Revision } from '@quorate/kv';
 import type {
@@ -53,6 +53,8 @@ export class MemoryBackend implements Backend {
   snapshotIndex = 0;
   /** Called before a chunk is handed out; may throw. */
   onChunk: (chunk: number) => void | Promise<void> = () => undefined;
+  /** Besides the admin's: they may do everything here. */
+  readonly knownTokens = new Set<string>();
   readonly #entries = new Map<string, Entry>();
   readonly #namespaces = new Map<string, NamespaceRecord>();
   #view = new Map<string, Entry>();
@@ -71,8 +73,12 @@ export class MemoryBackend implements Backend {
         deleted: false,
         revision: this.#next(),
         createRevision: this.head,
+        readers: null,
       });
     }
+    const zero = revision(0);
+    const builtIn = { deleted: false, revision: zero, createRevision: zero, readers: null };
+    this.#namespaces.set('tokens', { name: 'tokens', kind: 'cached', ...builtIn });
     this.sync();
   }
 
@@ -88,8 +94,8 @@ export class MemoryBackend implements Backend {
   }
 
   readonly store: Store = {
-    get: async (_token, namespace, key) => {
-      this.#called('get');
+    get: async (token, namespace, key) => {
+      this.#called('get', token);
       const { kind } = this.#existing(namespace);
       return {
         type: 'entry',
@@ -98,8 +104,8 @@ export class MemoryBackend implements Backend {
         head: this.head,
       };
     },
-    list: async (_token, namespace, prefix, limit) => {
-      this.#called('list');
+    list: async (token, namespace, prefix, limit) => {
+      this.#called('list', token);
       const { kind } = this.#existing(namespace);
       const all = [...this.#entries.values()].filter(
         (entry) => entry.namespace === namespace && entry.key.startsWith(prefix),
@@ -107,44 +113,44 @@ export class MemoryBackend implements Backend {
       const entries = all.slice(0, limit);
       return { type: 'entries', entries, truncated: all.length > limit, kind, head: this.head };
     },
-    write: async (_token, operation, idempotencyKey) => {
-      this.#called('write');
+    write: async (token, operation, idempotencyKey) => {
+      this.#called('write', token);
       this.lastOperations.push(operation);
       this.lastIdempotencyKey = idempotencyKey;
       return this.#write(operation);
     },
-    namespace: async (_token, namespace) => {
-      this.#called('namespace');
+    namespace: async (token, namespace) => {
+      this.#called('namespace', token);
       return { type: 'namespace', record: this.#existing(namespace), head: this.head };
     },
-    namespaces: async () => {
-      this.#called('namespaces');
+    namespaces: async (token) => {
+      this.#called('namespaces', token);
       return { type: 'namespaces', records: [...this.#namespaces.values()], head: this.head };
     },
-    check: async (_token, { principal }) => {
-      this.#called('check');
+    check: async (token, { principal }) => {
+      this.#called('check', token);
       const allowed = principal.id === 'alice';
       const reason = allowed ? 'allowed by p1' : 'no policy allows it';
       const decision = { allowed, revision: revision(1), policies: allowed ? ['p1'] : [], reason };
       return { type: 'decision', decision, head: this.head };
     },
-    transfer: async (_token, to) => {
-      this.#called('transfer');
+    transfer: async (token, to) => {
+      this.#called('transfer', token);
       const leader = to ?? (this.leader === 2 ? 3 : 2);
       if (leader > 3) throw new QuorateError('TRANSFER_FAILED');
       const moved = leader !== this.leader;
       this.leader = leader;
       return { type: 'transferred', leader, moved };
     },
-    snapshot: async () => {
-      this.#called('snapshot');
+    snapshot: async (token) => {
+      this.#called('snapshot', token);
       const taken = this.snapshotIndex < this.head;
       this.snapshotIndex = this.head;
       const payloadBytes = this.snapshotChunks.reduce((sum, { length }) => sum + length, 0);
       return { type: 'snapshotTaken', index: this.snapshotIndex, revision: this.head, payloadBytes, taken };
     },
-    backup: async (_token, index, chunk) => {
-      this.#called(`backup ${index} ${chunk}`);
+    backup: async (token, index, chunk) => {
+      this.#called(`backup ${index} ${chunk}`, token);
       await this.onChunk(chunk);
       if (index === null) this.snapshotIndex = this.head;
       const data = this.snapshotChunks[chunk];
@@ -162,6 +168,20 @@ export class MemoryBackend implements Backend {
         digest: this.snapshotDigest ?? this.snapshotChunks.reduce((sum, bytes) => crc32(bytes, sum), 0),
         data,
       };
+    },
+    caller: async (token) => {
+      this.#called('caller', token);
+      return { type: 'caller', principal: 'ada', head: this.head };
+    },
+    tokens: async (token, prefix, limit) => {
+      this.#called('tokens', token);
+      const all = [...this.#entries.values()]
+        .filter(({ namespace, key }) => namespace === 'tokens' && key.startsWith(prefix))
+        .flatMap(({ key, value, createRevision }) => {
+          const record = decodeTokenRecord(value);
+          return record === null ? [] : [{ id: key.slice(0, 12), ...record, createRevision }];
+        });
+      return { type: 'tokens', tokens: all.slice(0, limit), truncated: all.length > limit, head: this.head };
     },
     members: async () => [
       { id: 1, status: null },
@@ -203,7 +223,8 @@ export class MemoryBackend implements Backend {
         this.#onAdvance = listener;
         listener(this.#watermark, this.epoch);
       },
-      readHeld: (namespace, key) => (this.held === undefined ? this.#readHeld(namespace, key) : this.held),
+      readHeld: (namespace, key, token) =>
+        this.held === undefined ? this.#readHeld(namespace, key, token) : this.held,
       list: async (list) => this.#listView(list),
       ownWrite: (namespace, key, at) =>
         void this.ownWrites.push(`${namespace}${key === null ? '' : `/${key}`}@${at}`),
@@ -223,8 +244,8 @@ export class MemoryBackend implements Backend {
     };
   }
 
-  #listView({ namespace, prefix, limit, level, minRevision }: ViewList): ViewOutcome {
-    const read = this.#readView({ namespace, key: '', level, minRevision });
+  #listView({ namespace, prefix, limit, level, minRevision, token }: ViewList): ViewOutcome {
+    const read = this.#readView({ namespace, key: '', level, minRevision, token });
     if (read.type !== 'hit') return read;
     if (!this.isWhole) return { type: 'fallback' };
     const { type: _type, entry: _entry, filled: _filled, ...proof } = read;
@@ -237,6 +258,9 @@ export class MemoryBackend implements Backend {
   #readView(read: ViewRead): ViewOutcome {
     if (this.#namespaces.get(read.namespace)?.kind !== 'cached') {
       return { type: 'strict' };
+    }
+    if (read.token !== null && !this.#isKnown(read.token)) {
+      return { type: 'denied', code: 'UNAUTHENTICATED', message: 'The bearer token is not known.' };
     }
     const isBehind = read.minRevision !== null && read.minRevision > this.#watermark;
     if (isBehind || (read.level.type === 'linearizable' && this.#watermark < this.head)) {
@@ -257,15 +281,22 @@ export class MemoryBackend implements Backend {
   }
 
   /** Absences that nobody has asked for are not held. */
-  #readHeld(namespace: string, key: string): HeldOutcome | null {
-    const read = { namespace, key, level: { type: 'eventual' }, minRevision: null } as const;
+  #readHeld(namespace: string, key: string, token: string | null): HeldOutcome | null {
+    const read = { namespace, key, level: { type: 'eventual' }, minRevision: null, token } as const;
     const outcome = this.#readView(read);
     const isHeld = outcome.type === 'hit' && outcome.entry !== null;
     return isHeld || outcome.type === 'strict' ? outcome : null;
   }
 
-  #called(name: string): void {
+  #isKnown(token: string): boolean {
+    return token === 'admin-token-of-the-test' || this.knownTokens.has(token);
+  }
+
+  #called(name: string, token: string): void {
     this.calls.push(name);
+    if (!this.#isKnown(token)) {
+      throw new QuorateError('UNAUTHENTICATED');
+    }
     if (this.storeFailure !== null) {
       throw new QuorateError(this.storeFailure, undefined, { head: this.head });
     }
@@ -287,11 +318,20 @@ export class MemoryBackend implements Backend {
   #write(operation: Operation): Awaited<ReturnType<Store['write']>> {
     const done = (created: boolean, version: number, at: Revision, createRevision: Revision) =>
       ({ type: 'written', created, version, revision: at, createRevision, head: this.head }) as const;
+    if (operation.type === 'setReaders') {
+      const record = this.#existing(operation.namespace);
+      if (record.kind !== 'cached')
+        throw new QuorateError('NAMESPACE_NOT_CACHED', undefined, { head: this.head });
+      const { readers } = operation;
+      this.#namespaces.set(record.name, { ...record, readers, revision: this.#next() });
+      return done(false, 0, this.head, record.createRevision);
+    }
     if (operation.type === 'createNamespace' || operation.type === 'deleteNamespace') {
       return this.#writeNamespace(operation, done);
     }
-    const { namespace, key, condition } = operation;
+    const { namespace, condition } = operation;
     this.#existing(namespace);
+    const key = this.#tokenKey(operation) ?? operation.key;
     const id = `${namespace}/${key}`;
     const present = this.#entries.get(id);
     const holds =
@@ -319,6 +359,14 @@ export class MemoryBackend implements Backend {
     return done(present === undefined, version, at, createRevision);
   }
 
+  /** Of a token that a deletion names by its id. */
+  #tokenKey({ type, namespace, key }: { type: string; namespace: string; key: string }): string | undefined {
+    if (type !== 'delete' || namespace !== 'tokens') return undefined;
+    return [...this.#entries.values()].find(
+      (entry) => entry.namespace === 'tokens' && entry.key.startsWith(key),
+    )?.key;
+  }
+
   #writeNamespace(
     operation: Extract<Operation, { readonly type: 'createNamespace' | 'deleteNamespace' }>,
     done: (
@@ -331,7 +379,7 @@ export class MemoryBackend implements Backend {
     const name = operation.namespace;
     if (operation.type === 'deleteNamespace') {
       const record = this.#existing(name);
-      this.#namespaces.set(name, { ...record, deleted: true, revision: this.#next() });
+      this.#namespaces.set(name, { ...record, deleted: true, revision: this.#next(), readers: null });
       return done(false, 0, this.head, record.createRevision);
     }
     const present = this.#namespaces.get(name);
@@ -348,6 +396,7 @@ export class MemoryBackend implements Backend {
       deleted: false,
       revision: at,
       createRevision: at,
+      readers: null,
     });
     return done(true, 0, at, at);
   }

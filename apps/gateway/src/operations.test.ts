@@ -1,4 +1,11 @@
-import { clusterAnswerSchema, consistencyAnswerSchema, encodeConsistencyToken } from '@quorate/api';
+import {
+  clusterAnswerSchema,
+  consistencyAnswerSchema,
+  encodeConsistencyToken,
+  hashToken,
+  tokenAnswerSchema,
+  tokensAnswerSchema,
+} from '@quorate/api';
 import { revision } from '@quorate/kv';
 import type { InjectOptions, LightMyRequestResponse } from 'fastify';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -31,13 +38,19 @@ describe('namespaces', () => {
   it('are created once, read, listed and deleted', async () => {
     const created = await sendJson('PUT', '/v1/namespaces/shop', '{"kind":"cached"}');
     expect(created.statusCode).toBe(201);
-    expect(created.json()).toEqual({ name: 'shop', kind: 'cached', revision: 4, createRevision: 4 });
+    expect(created.json()).toEqual({
+      name: 'shop',
+      kind: 'cached',
+      revision: 4,
+      createRevision: 4,
+      readers: null,
+    });
     expect((await sendJson('PUT', '/v1/namespaces/shop', '{"kind":"cached"}')).statusCode).toBe(200);
     expect((await send({ url: '/v1/namespaces/shop' })).json()).toEqual(created.json());
     const names = (await send({ url: '/v1/namespaces' }))
       .json()
       .namespaces.map(({ name }: { name: string }) => name);
-    expect(names).toEqual(['access', 'limits', 'content', 'shop']);
+    expect(names).toEqual(['access', 'limits', 'content', 'tokens', 'shop']);
     expect((await send({ method: 'DELETE', url: '/v1/namespaces/shop' })).json()).toEqual({
       name: 'shop',
       revision: 5,
@@ -45,7 +58,7 @@ describe('namespaces', () => {
     expect((await send({ url: '/v1/namespaces/shop' })).json()).toMatchObject({
       code: 'NAMESPACE_NOT_FOUND',
     });
-    expect((await send({ url: '/v1/namespaces' })).json().namespaces).toHaveLength(3);
+    expect((await send({ url: '/v1/namespaces' })).json().namespaces).toHaveLength(4);
   });
 
   it('are told to the view when this gateway created or deleted them', async () => {
@@ -53,6 +66,144 @@ describe('namespaces', () => {
     await send({ method: 'DELETE', url: '/v1/namespaces/shop' });
     await send({ method: 'DELETE', url: '/v1/namespaces/shop' });
     expect(gateway.backend.ownWrites).toEqual(['shop@4', 'shop@5']);
+  });
+});
+
+describe('readers of a namespace', () => {
+  const put = (namespace: string, payload: string): Promise<LightMyRequestResponse> =>
+    sendJson('PUT', `/v1/namespaces/${namespace}/readers`, payload);
+
+  it('are set and lifted, shown, and told to the view', async () => {
+    const set = await put('content', '{"readers":["ada","bob"]}');
+    expect([set.statusCode, set.json()]).toEqual([
+      200,
+      { name: 'content', kind: 'cached', revision: 4, createRevision: 3, readers: ['ada', 'bob'] },
+    ]);
+    expect((await send({ url: '/v1/namespaces/content' })).json()).toEqual(set.json());
+    expect((await put('content', '{"readers":null}')).json()).toMatchObject({ readers: null, revision: 5 });
+    expect(gateway.backend.ownWrites).toEqual(['content@4', 'content@5']);
+  });
+
+  it.each([
+    ['content', '{}', 400, 'INVALID_REQUEST'],
+    ['content', '{"readers":"ada"}', 400, 'INVALID_REQUEST'],
+    ['content', '{"readers":[""]}', 400, 'INVALID_REQUEST'],
+    ['content', '{"readers":["a","a"]}', 400, 'INVALID_REQUEST'],
+    [
+      'content',
+      JSON.stringify({ readers: Array.from({ length: 257 }, (_, at) => `p${at}`) }),
+      400,
+      'INVALID_REQUEST',
+    ],
+    ['limits', '{"readers":[]}', 409, 'NAMESPACE_NOT_CACHED'],
+    ['never', '{"readers":[]}', 404, 'NAMESPACE_NOT_FOUND'],
+    ['tokens', '{"readers":[]}', 403, 'NAMESPACE_RESERVED'],
+    ['access', '{"readers":[]}', 403, 'NAMESPACE_RESERVED'],
+  ])('of %s to %s: %i', async (namespace, payload, status, code) => {
+    const answer = await put(namespace, payload);
+    expect([answer.statusCode, answer.json().code]).toEqual([status, code]);
+  });
+});
+
+describe('access tokens', () => {
+  const body = { name: 'the site', principal: 'ada', scopes: ['entries:read@content', 'entries:write'] };
+  const create = (payload: object, headers = {}): Promise<LightMyRequestResponse> =>
+    send({
+      method: 'POST',
+      url: '/v1/access/tokens',
+      headers: { 'content-type': 'application/json', ...headers },
+      payload: JSON.stringify(payload),
+    });
+
+  it('are made and shown once, listed without their hashes, and revoked', async () => {
+    const made = await create({ ...body, expiresAt: '2027-01-31T12:00:00+01:00' });
+    expect([made.statusCode, made.headers['cache-control']]).toEqual([201, 'no-store']);
+    const { token, ...shown } = tokenAnswerSchema.parse(made.json());
+    expect(token).toMatch(/^quorate_[A-Za-z0-9_-]{43}$/);
+    expect(shown).toEqual({
+      ...body,
+      id: hashToken(token).slice(0, 12),
+      expiresAt: '2027-01-31T11:00:00.000Z',
+      createRevision: 4,
+    });
+    const [operation] = gateway.backend.lastOperations;
+    expect(operation).toMatchObject({ type: 'put', namespace: 'tokens', key: hashToken(token) });
+    expect(JSON.stringify(operation)).not.toContain(token);
+    const other = await create(body);
+    expect(other.json().token).not.toBe(token);
+    const list = await send({ url: '/v1/access/tokens' });
+    expect(tokensAnswerSchema.parse(list.json())).toMatchObject({ truncated: false, revision: 5 });
+    expect(list.json().tokens).toContainEqual(shown);
+    expect(list.body).not.toContain(hashToken(token));
+    expect(list.body).not.toContain(token);
+    const revoked = await send({ method: 'DELETE', url: `/v1/access/tokens/${shown.id}` });
+    expect([revoked.statusCode, revoked.json()]).toEqual([200, { id: shown.id, revision: 6 }]);
+    const again = await send({ method: 'DELETE', url: `/v1/access/tokens/${shown.id}` });
+    expect([again.statusCode, again.json().code]).toEqual([404, 'ENTRY_NOT_FOUND']);
+  });
+
+  it.each([
+    [{ ...body, name: '' }],
+    [{ ...body, principal: 'admin' }],
+    [{ ...body, principal: 'a\u0000' }],
+    [{ ...body, scopes: ['entries:everything'] }],
+    [{ ...body, scopes: ['entries:read', 'entries:read'] }],
+    [{ ...body, scopes: 'entries:read' }],
+    [{ ...body, expiresAt: 'tomorrow' }],
+    [{ ...body, expiresAt: 7 }],
+    [{ ...body, more: 1 }],
+  ])('are not made of %j', async (payload) => {
+    const answer = await create(payload);
+    expect([answer.statusCode, answer.json().code]).toEqual([400, 'INVALID_REQUEST']);
+    expect(gateway.backend.calls).toEqual([]);
+  });
+
+  it('have no Idempotency-Key, for each is another one', async () => {
+    const answer = await create(body, { 'idempotency-key': 'k' });
+    expect(answer.json()).toMatchObject({ code: 'INVALID_REQUEST', field: 'Idempotency-Key' });
+  });
+
+  it('are named by 12 hex digits', async () => {
+    for (const id of ['0123', '0123456789AB', `${'0'.repeat(64)}`, '..'])
+      expect(
+        (await send({ method: 'DELETE', url: `/v1/access/tokens/${id}` })).statusCode,
+      ).toBeGreaterThanOrEqual(400);
+    expect(gateway.backend.calls).toEqual([]);
+  });
+
+  it('are no entries: neither read, nor listed, nor written, by any level', async () => {
+    const url = `/v1/namespaces/tokens/entries/${'0'.repeat(64)}`;
+    const requests: InjectOptions[] = [
+      { url },
+      { url, headers: { 'read-consistency': 'linearizable' } },
+      { url: '/v1/namespaces/tokens/entries' },
+      { url, method: 'DELETE' },
+      { url, method: 'PUT', headers: { 'content-type': 'application/json' }, payload: '1' },
+      { url: '/v1/namespaces/tokens', method: 'DELETE' },
+    ];
+    for (const request of requests) {
+      const answer = await send(request);
+      expect([answer.statusCode, answer.json().code]).toEqual([403, 'NAMESPACE_RESERVED']);
+    }
+    expect(gateway.backend.calls).toEqual([]);
+  });
+
+  it('are judged by the store, and of cached reads by the view', async () => {
+    const token = `quorate_${'a'.repeat(43)}`;
+    const url = '/v1/namespaces/content/entries/a';
+    await sendJson('PUT', url, '1');
+    gateway.backend.sync();
+    gateway.backend.calls.length = 0;
+    const headers = { authorization: `Bearer ${token}` };
+    const unknown = await send({ url, headers });
+    expect([unknown.statusCode, unknown.json().code]).toEqual([401, 'UNAUTHENTICATED']);
+    expect((await send({ url: '/v1/cluster', headers })).statusCode).toBe(401);
+    gateway.backend.knownTokens.add(token);
+    const known = await send({ url, headers });
+    expect([known.statusCode, known.headers['read-consistency']]).toEqual([200, 'eventual']);
+    expect(known.headers.etag).toBe('W/"m4"');
+    expect((await send({ url: '/v1/cluster', headers })).statusCode).toBe(200);
+    expect(gateway.backend.calls).toEqual(['caller', 'caller']);
   });
 });
 

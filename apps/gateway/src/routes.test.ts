@@ -49,6 +49,19 @@ describe('every route of the API description', () => {
     },
   );
 
+  it.each(guarded.map(nameAndRequest))(
+    '%s gives nothing for a token that has the right form and that nobody knows',
+    async (_name, request) => {
+      gateway.backend.lastOperations.length = 0;
+      const headers = { authorization: `Bearer quorate_${'a'.repeat(43)}` };
+      const response = await gateway.app.inject({ ...request, headers });
+      // What changes something is malformed here before anybody looks who asks for it.
+      const isRead = request.method === 'GET' || request.method === 'HEAD';
+      expect(isRead ? [401] : [400, 401]).toContain(response.statusCode);
+      expect(gateway.backend.lastOperations).toEqual([]);
+    },
+  );
+
   const open = ROUTES.filter(({ need }) => need === null);
   it.each(open.map(nameAndRequest))('%s needs no token', async (_name, request) => {
     expect((await gateway.app.inject(request)).statusCode).toBe(200);

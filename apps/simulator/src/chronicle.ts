@@ -1,7 +1,7 @@
 import {
-  ACCESS_NAMESPACE,
   StateMachine,
   decodeCommand,
+  isBuiltInNamespace,
   type Operation,
   type StateMachineOptions,
 } from '@quorate/kv';
@@ -60,7 +60,8 @@ export class Chronicle {
       ifNamespaceRevision: ofEntry ? operation.ifNamespaceRevision : null,
     };
     this.writes.push(write);
-    append(this.#byKey, `${namespace}/${write.key}`, write);
+    // Readers change no entry, and not whether the namespace is there.
+    if (type !== 'setReaders') append(this.#byKey, `${namespace}/${write.key}`, write);
     append(this.#byNamespace, namespace, write);
   }
 
@@ -92,8 +93,9 @@ export class Chronicle {
 
   /** Is the namespace there at `revision`? */
   exists(namespace: string, revision: number): boolean {
-    if (namespace === ACCESS_NAMESPACE) return true;
-    return latestIn(this.writesOf(namespace, ''), revision)?.type === 'createNamespace';
+    if (isBuiltInNamespace(namespace)) return true;
+    const record = latestIn(this.writesOf(namespace, ''), revision);
+    return record !== null && record.type !== 'deleteNamespace';
   }
 
   /** The puts that make up the namespace at `revision`: one for each entry, in no order. */
@@ -103,7 +105,7 @@ export class Chronicle {
       if (write.revision > revision) break;
       if (write.type === 'put') entries.set(write.key, write);
       else if (write.type === 'delete') entries.delete(write.key);
-      else entries.clear();
+      else if (write.type !== 'setReaders') entries.clear();
     }
     return [...entries.values()];
   }

@@ -63,6 +63,7 @@ export class DirectClient implements StoreAccess {
     idempotencyKey: string | null,
     deadlineMs: number,
     callback: (response: StoreResponse) => void,
+    token: string = ADMIN_TOKEN,
   ): void {
     const endsMs = this.#host.monotonicMs() + deadlineMs;
     this.#registered(endsMs, (refusal) => {
@@ -75,7 +76,7 @@ export class DirectClient implements StoreAccess {
       const registration = { clientId, sequence, completedThrough };
       const request: StoreRequest = {
         type: 'write',
-        token: ADMIN_TOKEN,
+        token,
         registration,
         idempotencyKey,
         operation,
@@ -141,6 +142,9 @@ export class DirectClient implements StoreAccess {
     const asked = this.#leader;
     const deadlineMs = Math.min(leftMs, ATTEMPT_MS);
     this.#cluster.request(this.#host, asked, 'client', attempts.request, deadlineMs, (response) => {
+      // Said of this attempt, before the state machine was asked: the one before it may have happened.
+      if (attempts.unsure && response.type === 'failed' && response.code === 'UNAUTHENTICATED')
+        return attempts.callback(failure('OUTCOME_UNKNOWN'));
       if (response.type !== 'failed' || DECIDED.has(response.code)) return attempts.callback(response);
       if (response.code === 'REGISTRATION_EXPIRED') {
         // Its answers are forgotten: nobody can say any more what became of an earlier attempt.

@@ -9,7 +9,7 @@ export type OperationOutcome = 'open' | 'done' | 'none' | 'unknown';
 export interface ClientOperation {
   readonly id: number;
   readonly client: string;
-  readonly kind: 'put' | 'delete' | 'get' | 'createNamespace' | 'deleteNamespace';
+  readonly kind: 'put' | 'delete' | 'get' | 'createNamespace' | 'deleteNamespace' | 'setReaders';
   readonly namespace: string;
   /** Empty: it is about the namespace itself. */
   readonly key: string;
@@ -21,6 +21,10 @@ export interface ClientOperation {
   readonly reusesKey: boolean;
   /** Asks for a namespace that exists to be of the other kind: it must be refused. */
   readonly changesKind: boolean;
+  /** The access token that it was sent by; null: the admin's. */
+  readonly token: string | null;
+  /** What was acknowledged of that token before: that it is known, that it is revoked; or it may be revoked meanwhile. */
+  readonly tokenIs: 'known' | 'revoked' | 'ending';
   readonly invokedAt: number;
   readonly invokedMs: number;
   completedAt: number | null;
@@ -88,7 +92,7 @@ export type Invocation = Pick<
   ClientOperation,
   'client' | 'kind' | 'namespace' | 'key' | 'value' | 'expected'
 > &
-  Partial<Pick<ClientOperation, 'reusesKey' | 'changesKind'>>;
+  Partial<Pick<ClientOperation, 'reusesKey' | 'changesKind' | 'token' | 'tokenIs'>>;
 
 /** All operations of all clients of one world. */
 export class History {
@@ -109,6 +113,8 @@ export class History {
     const operation: ClientOperation = {
       reusesKey: false,
       changesKind: false,
+      token: null,
+      tokenIs: 'known',
       ...invocation,
       id: this.operations.length + 1,
       invokedAt: this.#world.nextObservation(),
@@ -228,6 +234,7 @@ export function describeOperation(operation: ClientOperation): string {
     expected === undefined ? '' : expected === null ? ' if absent' : ` if at revision ${expected}`;
   const what = kind === 'put' ? `put ${value} into` : kind;
   const hasKeyOf = operation.reusesKey ? ' under the key of another' : '';
+  const byToken = operation.token === null ? '' : ` by a token that is ${operation.tokenIs}`;
   const asKind = operation.changesKind ? ' as the other kind' : '';
   let told = '';
   if (outcome !== 'open') told = `: ${outcome}${code === null ? '' : ` (${code})`}`;
@@ -237,5 +244,5 @@ export function describeOperation(operation: ClientOperation): string {
   }
   if (namespaceSeen !== null)
     told += `, ${namespaceSeen.exists ? 'there' : 'not there'} at head ${namespaceSeen.head}`;
-  return `operation ${id}, ${what} ${namespace}/${key}${condition}${asKind}${hasKeyOf}${told}`;
+  return `operation ${id}, ${what} ${namespace}/${key}${condition}${asKind}${hasKeyOf}${byToken}${told}`;
 }

@@ -1,5 +1,5 @@
 import { memberAccess } from '@quorate/access';
-import { failure, type PeerState } from '@quorate/api';
+import { failure, hashToken, type PeerState } from '@quorate/api';
 import { DecodeError, type StateMachineOptions } from '@quorate/kv';
 import { memberId, type MemberId, type Message } from '@quorate/raft';
 import {
@@ -32,6 +32,7 @@ import type { World } from './world.js';
 export const CLUSTER_ID = '00c0ffee00c0ffee';
 export const EPOCH = 1;
 export const ADMIN_TOKEN = 'simulated-admin-token';
+const ADMIN_TOKEN_HASH = hashToken(ADMIN_TOKEN);
 export const FEED_KEY = new Uint8Array(32).fill(7);
 const DIRECTORY = '/data';
 const SHUTDOWN_MS_MAX = 2_000;
@@ -54,7 +55,7 @@ export interface Surroundings {
 function requestPolicies(): RequestPolicies {
   const access = memberAccess();
   return {
-    authorize: (token) => (token === ADMIN_TOKEN ? { principal: 'admin' } : failure('UNAUTHENTICATED')),
+    adminTokenHash: ADMIN_TOKEN_HASH,
     decide: (machine, check) => access.decide(machine, check),
     validateAccessChange: (machine, operation) => {
       const fault = access.changeFault(machine, operation);

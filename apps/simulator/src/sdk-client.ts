@@ -29,8 +29,9 @@ export class SdkClient implements StoreAccess {
     idempotencyKey: string | null,
     deadlineMs: number,
     callback: (response: StoreResponse) => void,
+    token: string = ADMIN_TOKEN,
   ): void {
-    this.#client.write({ token: ADMIN_TOKEN, operation, idempotencyKey, deadlineMs }, callback);
+    this.#client.write({ token, operation, idempotencyKey, deadlineMs }, callback);
   }
 
   get(namespace: string, key: string, deadlineMs: number, callback: (response: StoreResponse) => void): void {

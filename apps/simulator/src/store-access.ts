@@ -8,6 +8,8 @@ export interface StoreAccess {
     idempotencyKey: string | null,
     deadlineMs: number,
     callback: (response: StoreResponse) => void,
+    /** The admin's unless told otherwise. */
+    token?: string,
   ): void;
   get(namespace: string, key: string, deadlineMs: number, callback: (response: StoreResponse) => void): void;
   list(

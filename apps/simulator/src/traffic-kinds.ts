@@ -1,6 +1,8 @@
-import { ACCESS_NAMESPACE } from '@quorate/kv';
+import { encodeTokenRecord, hashToken } from '@quorate/api';
+import { ACCESS_NAMESPACE, TOKENS_NAMESPACE } from '@quorate/kv';
 import { checkOf, drawCheck, drawPersonChange, drawPolicyChange, type AccessChange } from './access-world.js';
-import { PASSING_NAMESPACE, STRICT_NAMESPACE } from './namespaces.js';
+import { CACHED_NAMESPACE, PASSING_NAMESPACE, STRICT_NAMESPACE } from './namespaces.js';
+import { decodeText } from './text.js';
 import { COUNTER_KEY, countOf, type CounterValue, type TrafficUser } from './traffic.js';
 
 /**
@@ -36,6 +38,13 @@ export const ENTRY_TRAFFIC: readonly TrafficKind[] = [
   },
   { name: 'list', weight: 5, run: list },
   { name: 'delete or create a namespace', weight: 6, run: deleteOrCreateNamespace },
+  { name: 'write by a token', weight: 2, run: writeByToken },
+  {
+    name: 'set readers',
+    weight: 1,
+    run: (user, done) =>
+      user.setReaders(user.random.chance(0.5) ? CACHED_NAMESPACE : PASSING_NAMESPACE, done),
+  },
   {
     name: 'put a draft',
     weight: 10,
@@ -90,6 +99,41 @@ function increment(user: TrafficUser, done: () => void): void {
 function list(user: TrafficUser, done: () => void): void {
   const namespace = user.random.chance(0.3) ? PASSING_NAMESPACE : user.anyNamespace();
   user.list(namespace, user.random.pick(['', 'key-', 'key-1']), user.random.pick([1, 3, 1_000]), done);
+}
+
+/** A token is made, used while it is revoked, and tried once more. */
+function writeByToken(user: TrafficUser, done: () => void): void {
+  const name = user.freshName();
+  const token = `quorate_${name.padEnd(43, '_')}`;
+  const key = hashToken(token);
+  const record = encodeTokenRecord({ name, principal: 'ada', scopes: ['entries:write'], expiresAtMs: null });
+  user.put(
+    TOKENS_NAMESPACE,
+    key,
+    null,
+    ({ outcome }) => {
+      if (outcome !== 'done') return done();
+      let open = 2;
+      const ended = (): void => {
+        open -= 1;
+        if (open === 0) done();
+      };
+      const revoke = (): void =>
+        user.delete(TOKENS_NAMESPACE, key, undefined, (revoked) =>
+          revoked.outcome === 'done' ? user.putByToken(token, 'revoked', ended) : ended(),
+        );
+      if (user.random.chance(0.3)) {
+        user.putByToken(token, 'known', () => {
+          ended();
+          revoke();
+        });
+        return;
+      }
+      user.putByToken(token, 'ending', ended);
+      revoke();
+    },
+    decodeText(record),
+  );
 }
 
 /** It is there more often than not: into what is not there nothing can be put. */

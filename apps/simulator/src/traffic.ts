@@ -27,6 +27,8 @@ type Asked = Pick<ClientOperation, 'namespace' | 'key' | 'value' | 'expected'> &
   readonly kind: Exclude<ClientOperation['kind'], 'get'>;
   readonly reusesKey?: boolean;
   readonly changesKind?: boolean;
+  readonly token?: string;
+  readonly tokenIs?: ClientOperation['tokenIs'];
 };
 
 const WRITES_WITH_KEY = 0.3;
@@ -161,6 +163,17 @@ export class TrafficUser {
     this.#write({ kind: 'delete', namespace, key, value: null, expected }, done);
   }
 
+  /** By an access token of which is known what `tokenIs` says. */
+  putByToken(
+    token: string,
+    tokenIs: ClientOperation['tokenIs'],
+    done: (operation: ClientOperation) => void,
+  ): void {
+    const value = JSON.stringify(this.freshName());
+    const [namespace, key] = [this.anyNamespace(), this.anyKey()];
+    this.#write({ kind: 'put', namespace, key, value, expected: undefined, token, tokenIs }, done);
+  }
+
   /** Under an Idempotency-Key that has been another write's, if there is one: a mistake, which must be told. */
   putUnderSpentKey(namespace: string, key: string, done: (operation: ClientOperation) => void): void {
     const value = JSON.stringify(this.freshName());
@@ -180,6 +193,11 @@ export class TrafficUser {
     this.#write({ kind: 'deleteNamespace', namespace, key: '', value: null, expected: undefined }, done);
   }
 
+  /** Nobody is bound by them: all users are the admin. But caches hear of it, and must not take it for a creation. */
+  setReaders(namespace: string, done: (operation: ClientOperation) => void): void {
+    this.#write({ kind: 'setReaders', namespace, key: '', value: null, expected: undefined }, done);
+  }
+
   #write(asked: Asked, done: (operation: ClientOperation) => void): void {
     const { random } = this.#host;
     const operation = this.#history.invoke({ client: this.#name, ...asked });
@@ -187,21 +205,23 @@ export class TrafficUser {
     const freshKey = random.chance(WRITES_WITH_KEY) ? `${this.#name}-operation-${operation.id}` : null;
     const key = asked.reusesKey === true ? this.#spentKey : freshKey;
     const { deadlineMs } = this.#options;
-    this.#access.write(command, key, deadlineMs, (first) => {
+    const { token } = asked;
+    const answered = (first: StoreResponse): void => {
       const finish = (response: StoreResponse): void => {
         this.#history.complete(operation, resultOf(asked.kind, response));
         if (operation.outcome === 'done') {
-          this.#spentKey = key ?? this.#spentKey;
+          // Keys belong to principals, and the one of a token is another.
+          if (token === undefined) this.#spentKey = key ?? this.#spentKey;
           this.#options.acknowledged?.(operation);
         }
         done(operation);
       };
       if (key === null || resultOf(asked.kind, first).outcome !== 'unknown') return finish(first);
       // The second layer of exactly once: another client, another registration, the same Idempotency-Key.
-      this.#secondAccess.write(command, key, deadlineMs, (second) => {
-        finish(isDecided(second) ? second : first);
-      });
-    });
+      const again = (second: StoreResponse): void => finish(isDecided(second) ? second : first);
+      this.#secondAccess.write(command, key, deadlineMs, again, token);
+    };
+    this.#access.write(command, key, deadlineMs, answered, token);
   }
 
   list(namespace: string, prefix: string, limit: number, done: () => void): void {
@@ -259,6 +279,7 @@ function commandOf(asked: Asked): Operation {
   if (kind === 'createNamespace')
     return { type: kind, namespace, kind: asked.changesKind === true ? 'strict' : 'cached' };
   if (kind === 'deleteNamespace') return { type: kind, namespace };
+  if (kind === 'setReaders') return { type: kind, namespace, readers: ['ada'] };
   const condition: Condition =
     expected === undefined
       ? { type: 'none' }

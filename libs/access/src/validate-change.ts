@@ -31,6 +31,7 @@ const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 export function validateAccessChange(snapshot: AccessSnapshot, operation: Operation): AccessChangeVerdict {
   if (operation.namespace !== ACCESS_NAMESPACE || operation.type === 'createNamespace') return OK;
   if (operation.type === 'deleteNamespace') return invalidEntity('the namespace access cannot be deleted');
+  if (operation.type === 'setReaders') return invalidEntity('the namespace access has no readers');
   // Taking away leaves a set that parses; whatever then misses an entity is denied.
   if (operation.type === 'delete') return OK;
   const key = parseAccessKey(operation.key);

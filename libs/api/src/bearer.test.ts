@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { NEEDS, authorize, bearerToken, hashToken, tokenMatches } from './bearer.js';
+import { type TokenQuestion, authorizeToken, bearerToken, hashToken, tokenMatches } from './bearer.js';
+import { NEEDS } from './needs.js';
+import { type TokenRecord, encodeTokenRecord } from './token-record.js';
 
 const token = 'q_3f9a71c2d6e845b0';
 const hash = hashToken(token);
@@ -56,28 +58,125 @@ describe('the token that matched last', () => {
   });
 });
 
-describe('authorize', () => {
-  it('gives the admin every right', () => {
-    for (const need of NEEDS) expect(authorize(hash, token, need)).toEqual({ principal: 'admin' });
+const TOKEN = `quorate_${'t'.repeat(43)}`;
+
+describe('authorizeToken', () => {
+  const record: TokenRecord = {
+    name: 'the site',
+    principal: 'ada',
+    scopes: ['entries:read', 'entries:write@content'],
+    expiresAtMs: 1_000,
+  };
+  const ask = (question: Partial<TokenQuestion>, stored: TokenRecord | Uint8Array | null = record) =>
+    authorizeToken({
+      adminTokenHash: hash,
+      token: TOKEN,
+      recordOf: (tokenHash) => {
+        if (tokenHash !== hashToken(TOKEN) || stored === null) return null;
+        return stored instanceof Uint8Array ? stored : encodeTokenRecord(stored);
+      },
+      need: 'entries:read',
+      namespace: 'content',
+      readers: null,
+      nowMs: 999,
+      ...question,
+    });
+  const ada = { principal: 'ada', isAdmin: false };
+
+  it('gives the admin every right, whatever the readers, without a look at the records', () => {
+    const recordOf = (): never => {
+      throw new Error('not asked for');
+    };
+    for (const need of NEEDS)
+      expect(ask({ token, need, recordOf, readers: [] })).toEqual({ principal: 'admin', isAdmin: true });
   });
 
-  it('fails closed: missing, wrong, oversized tokens, and an empty hash', () => {
-    for (const wrong of [null, '', 'wrong', 'a'.repeat(5000)]) {
-      expect(authorize(hash, wrong, 'entries:read')).toMatchObject({
-        type: 'failed',
-        code: 'UNAUTHENTICATED',
-      });
+  it('gives a token what its scopes name', () => {
+    expect(ask({})).toEqual(ada);
+    expect(ask({ namespace: null })).toEqual(ada);
+    expect(ask({ need: 'entries:write' })).toEqual(ada);
+    expect(ask({ need: 'entries:write', namespace: 'shop' })).toMatchObject({ code: 'FORBIDDEN' });
+    expect(ask({ need: 'entries:write', namespace: null })).toMatchObject({ code: 'FORBIDDEN' });
+    expect(ask({ need: 'access:write', namespace: 'tokens' })).toMatchObject({ code: 'FORBIDDEN' });
+    for (const need of NEEDS) {
+      expect(ask({ need }, { ...record, scopes: ['*'] })).toEqual(ada);
+      expect(ask({ need }, { ...record, scopes: [] })).toMatchObject({ code: 'FORBIDDEN' });
     }
-    expect(authorize('', token, 'entries:read')).toMatchObject({ code: 'UNAUTHENTICATED' });
-    expect(authorize(hashToken(''), '', 'entries:read')).toMatchObject({ code: 'UNAUTHENTICATED' });
   });
 
-  it('grants no right that does not exist', () => {
+  it('refuses whoever is not among the readers, for reads of entries only', () => {
+    expect(ask({ readers: ['bob', 'ada'] })).toEqual(ada);
+    expect(ask({ readers: ['bob'] })).toMatchObject({ code: 'FORBIDDEN' });
+    expect(ask({ readers: [] })).toMatchObject({ code: 'FORBIDDEN' });
+    expect(ask({ readers: [], need: 'entries:write' })).toEqual(ada);
+    expect(ask({ readers: ['bob'] }, { ...record, scopes: ['*'] })).toMatchObject({ code: 'FORBIDDEN' });
+  });
+
+  it('knows a token until it expires, and says so after that', () => {
+    expect(ask({ nowMs: 999.9 })).toEqual(ada);
+    for (const nowMs of [1_000, 1_001, Number.NaN]) {
+      const refused = ask({ nowMs });
+      expect(refused).toMatchObject({ code: 'UNAUTHENTICATED', message: 'The bearer token has expired.' });
+    }
+    expect(ask({ nowMs: 1e15 }, { ...record, expiresAtMs: null })).toEqual(ada);
+  });
+
+  it('fails closed: missing, unknown, oversized tokens, and an empty hash', () => {
+    for (const wrong of [
+      null,
+      '',
+      'wrong',
+      'a'.repeat(5000),
+      `${TOKEN}t`,
+      TOKEN.slice(1),
+      `quorate_${'s'.repeat(43)}`,
+    ])
+      expect(ask({ token: wrong })).toMatchObject({ type: 'failed', code: 'UNAUTHENTICATED' });
+    expect(ask({}, null)).toMatchObject({ code: 'UNAUTHENTICATED' });
+    expect(ask({ adminTokenHash: '', token })).toMatchObject({ code: 'UNAUTHENTICATED' });
+    expect(ask({ adminTokenHash: hashToken(''), token: '' })).toMatchObject({ code: 'UNAUTHENTICATED' });
+  });
+
+  it('fails closed: a record that is not exactly one of ours', () => {
+    const whole = Buffer.from(encodeTokenRecord(record)).toString();
+    expect(ask({}, Buffer.from(whole))).toEqual(ada);
+    const malformed = [
+      '',
+      'null',
+      '[]',
+      '{}',
+      ` ${whole}`,
+      `${whole}\n`,
+      whole.slice(0, -1),
+      whole.replace('"ada"', '"admin"'),
+      whole.replace('"ada"', '""'),
+      whole.replace('"ada"', '7'),
+      whole.replace('"ada"', '"a\\u0064a"'),
+      whole.replace('"ada"', JSON.stringify('a'.repeat(257))),
+      whole.replace('1000', '-1'),
+      whole.replace('1000', '1e3'),
+      whole.replace('1000', '"1000"'),
+      whole.replace('entries:read', 'entries:all'),
+      whole.replace('@content', '@'),
+      whole.replace('@content', '@Content'),
+      whole.replace('entries:write@content', 'entries:read'),
+      whole.replace('"name"', '"more":1,"name"'),
+      whole.replace('{', '{"principal":"root",'),
+    ];
+    for (const text of malformed) {
+      expect(text).not.toBe(whole);
+      expect(ask({}, Buffer.from(text)), text).toMatchObject({ code: 'UNAUTHENTICATED' });
+    }
+    expect(ask({}, Uint8Array.of(0xff))).toMatchObject({ code: 'UNAUTHENTICATED' });
+  });
+
+  it('grants no right that does not exist, to nobody', () => {
     const unknown = JSON.parse('"entries:everything"');
-    expect(authorize(hash, token, unknown)).toMatchObject({ type: 'failed', code: 'FORBIDDEN' });
+    expect(ask({ token, need: unknown })).toMatchObject({ type: 'failed', code: 'FORBIDDEN' });
+    expect(ask({ need: unknown }, { ...record, scopes: ['*'] })).toMatchObject({ code: 'FORBIDDEN' });
   });
 
   it('never repeats the token in its message', () => {
-    expect(JSON.stringify(authorize(hash, 'secret-wrong', 'entries:read'))).not.toContain('secret-wrong');
+    expect(JSON.stringify(ask({ token: 'secret-wrong' }))).not.toContain('secret-wrong');
   });
 });

@@ -39,6 +39,8 @@ export type ErrorCode =
   | 'ENTRY_NOT_FOUND'
   | 'NAMESPACE_KIND_CONFLICT'
   | 'TOO_MANY_NAMESPACES'
+  | 'NAMESPACE_NOT_CACHED'
+  | 'TOO_MANY_TOKENS'
   | 'ACCESS_CHANGED'
   | 'TOKEN_AHEAD'
   | 'COMPACTED'
@@ -53,6 +55,7 @@ export type ErrorCode =
   | 'STORE_UNREACHABLE'
   | 'OVERLOADED'
   | 'TIMED_OUT'
+  | 'AUTHORIZATION_CHANGED'
   | 'CACHE_NOT_READY'
   | 'CACHE_MISS_UNREACHABLE'
   | 'STALENESS_BOUND_EXCEEDED'
@@ -167,12 +170,12 @@ export const ERRORS: Record<ErrorCode, ErrorEntry> = {
     effect: 'none',
     whatToDo: 'Use a token that has the right which `detail` names.',
   },
-  /** `access` has one write path only: /v1/access. */
+  /** `access` has one write path only: /v1/access. What is in `tokens` is neither read nor written as entries. */
   NAMESPACE_RESERVED: {
     status: 403,
     title: 'The namespace is reserved',
     effect: 'none',
-    whatToDo: 'Change policies and entities through /v1/access.',
+    whatToDo: 'Change policies and entities through /v1/access, and tokens through /v1/access/tokens.',
   },
   /** Said only by the store, never by a cache that does not know the name. */
   NAMESPACE_NOT_FOUND: {
@@ -201,6 +204,20 @@ export const ERRORS: Record<ErrorCode, ErrorEntry> = {
     title: 'No further namespace can be made',
     effect: 'none',
     whatToDo: 'Use an existing namespace and tell entries apart by the prefix of their keys.',
+  },
+  /** What is strict is read by whoever has the right, from the store; readers are about what caches hold. */
+  NAMESPACE_NOT_CACHED: {
+    status: 409,
+    title: 'Only a cached namespace has readers',
+    effect: 'none',
+    whatToDo: 'Set readers of a cached namespace; for a strict one give tokens scopes that name it.',
+  },
+  /** As many tokens as there may be at a time. */
+  TOO_MANY_TOKENS: {
+    status: 409,
+    title: 'No further token can be made',
+    effect: 'none',
+    whatToDo: 'Revoke tokens that are not needed any more; expired ones count until they are revoked.',
   },
   /** The access namespace moved on between validation and commit. */
   ACCESS_CHANGED: {
@@ -292,6 +309,13 @@ export const ERRORS: Record<ErrorCode, ErrorEntry> = {
     title: 'The request ran out of time',
     effect: 'none',
     whatToDo: 'Retry; nothing was changed.',
+  },
+  /** Each time the request was authorised, tokens had changed before it was done. */
+  AUTHORIZATION_CHANGED: {
+    status: 503,
+    title: 'Tokens changed again and again while the request was under way',
+    effect: 'none',
+    whatToDo: 'Retry after Retry-After; nothing was changed.',
   },
   /** A cache that has never synced must not say "empty". */
   CACHE_NOT_READY: {

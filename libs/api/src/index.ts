@@ -6,7 +6,17 @@ export {
   type BackupSummary,
   readBackupFile,
 } from './backup-file.js';
-export { type Need, NEEDS, authorize, bearerToken, hashToken, tokenMatches } from './bearer.js';
+export {
+  ACCESS_TOKEN_PREFIX,
+  ACCESS_TOKEN_RANDOM_BYTES,
+  type Caller,
+  type TokenQuestion,
+  authorizeToken,
+  bearerToken,
+  hashToken,
+  isAccessToken,
+  tokenMatches,
+} from './bearer.js';
 export {
   BASE_PORT,
   type ClusterFile,
@@ -64,6 +74,7 @@ export {
   strongEtag,
   weakEtag,
 } from './headers.js';
+export { type Need, NEEDS } from './needs.js';
 export { ROUTES, type Route, openApiDocument } from './openapi.js';
 export {
   type CacheState,
@@ -88,8 +99,13 @@ export {
   POLICY_BYTES_MAX,
   type PolicyBody,
   type PutMessage,
+  type ReadersBody,
+  type RevokedAnswer,
   type SnapshotAnswer,
   type SnapshotMessage,
+  type TokenAnswer,
+  type TokenBody,
+  type TokensAnswer,
   type TransferAnswer,
   type TransferBody,
   type TransferMessage,
@@ -127,11 +143,18 @@ export {
   policyIdSchema,
   problemSchema,
   putMessageSchema,
+  readersBodySchema,
+  refuseHiddenNamespace,
   refuseReservedNamespace,
   revisionSchema,
+  revokedAnswerSchema,
   snapshotAnswerSchema,
   snapshotBodySchema,
   snapshotMessageSchema,
+  tokenAnswerSchema,
+  tokenBodySchema,
+  tokenIdSchema,
+  tokensAnswerSchema,
   transferAnswerSchema,
   transferBodySchema,
   transferMessageSchema,
@@ -148,4 +171,16 @@ export type {
   StoreAnswer,
   StoreRequest,
   StoreResponse,
+  TokenSummary,
 } from './store-protocol.js';
+export {
+  ADMIN_PRINCIPAL,
+  TOKEN_ID_LENGTH,
+  TOKENS_MAX,
+  type TokenRecord,
+  decodeTokenRecord,
+  encodeTokenRecord,
+  isTokenId,
+  isTokenKey,
+  tokenIdOf,
+} from './token-record.js';

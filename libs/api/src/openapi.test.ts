@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { NEEDS } from './bearer.js';
+import { NEEDS } from './needs.js';
 import { ERRORS } from './errors.js';
 import { openApiDocument, ROUTES } from './openapi.js';
 

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Need } from './bearer.js';
+import type { Need } from './needs.js';
 import { HEADERS } from './headers.js';
 import * as schemas from './schemas.js';
 
@@ -74,6 +74,16 @@ const NAMESPACE_ROUTES: Route[] = [
     summary: 'Delete a namespace with its entries; its name keeps its kind',
     headers: [HEADERS.idempotencyKey],
     answers: { 200: schemas.deleteNamespaceAnswerSchema },
+    problems: WRITE_PROBLEMS,
+  },
+  {
+    method: 'PUT',
+    path: '/v1/namespaces/{ns}/readers',
+    need: 'namespaces:write',
+    summary: 'Set who may read the entries of a cached namespace; null: whoever may read at all',
+    body: schemas.readersBodySchema,
+    headers: [HEADERS.idempotencyKey],
+    answers: { 200: schemas.namespaceAnswerSchema },
     problems: WRITE_PROBLEMS,
   },
 ];
@@ -162,6 +172,36 @@ function accessRoutes(path: string, what: string, body: Schema): Route[] {
     },
   ];
 }
+
+const TOKEN_ROUTES: Route[] = [
+  {
+    method: 'POST',
+    path: '/v1/access/tokens',
+    need: 'access:write',
+    summary: 'Make an access token; the answer is the only one that shows it',
+    body: schemas.tokenBodySchema,
+    answers: { 201: schemas.tokenAnswerSchema },
+    problems: [400, 401, 403, 409, 413, 415, 503, 504],
+  },
+  {
+    method: 'GET',
+    path: '/v1/access/tokens',
+    need: 'access:read',
+    summary: 'List the access tokens whose id begins with a prefix, linearizably',
+    query: schemas.listQuerySchema,
+    answers: { 200: schemas.tokensAnswerSchema },
+    problems: READ_PROBLEMS,
+  },
+  {
+    method: 'DELETE',
+    path: '/v1/access/tokens/{id}',
+    need: 'access:write',
+    summary: 'Revoke an access token: from the answer on the store does nothing for it',
+    headers: [HEADERS.idempotencyKey],
+    answers: { 200: schemas.revokedAnswerSchema },
+    problems: [400, 401, 403, 404, 422, 503, 504],
+  },
+];
 
 const OTHER_ROUTES: Route[] = [
   {
@@ -258,6 +298,7 @@ export const ROUTES: readonly Route[] = [
   },
   ...accessRoutes('/v1/access/policies/{id}', 'a policy', schemas.policyBodySchema),
   ...accessRoutes('/v1/access/entities/{type}/{id}', 'an entity', schemas.entityBodySchema),
+  ...TOKEN_ROUTES,
   ...OTHER_ROUTES,
 ];
 
@@ -353,6 +394,7 @@ function parameters(route: Route): Json[] {
 const LIMIT_JSON_SCHEMA = { type: 'integer', minimum: 1, maximum: 1000, default: schemas.LIST_LIMIT_DEFAULT };
 
 function pathParameterSchema(path: string, name: string): Schema {
+  if (name === 'id' && path.includes('/tokens/')) return schemas.tokenIdSchema;
   if (name === 'id') return path.includes('/policies/') ? schemas.policyIdSchema : schemas.entityIdSchema;
   return PARAMETERS[name] ?? z.string();
 }

@@ -1,16 +1,26 @@
 import {
-  ACCESS_NAMESPACE,
   KEY_BYTES_MAX,
   LIST_LIMIT_MAX,
   NAMESPACE_PATTERN,
+  READERS_MAX,
   type Revision,
+  TOKENS_NAMESPACE,
   VALUE_BYTES_MAX,
+  isBuiltInNamespace,
   isKey,
   isNamespaceName,
   revision,
 } from '@quorate/kv';
 import { z } from 'zod';
 import { ERRORS, type ErrorCode, isErrorCode, QuorateError } from './errors.js';
+import {
+  SCOPES_MAX,
+  isPrincipal,
+  isScope,
+  isTokenId,
+  isTokenName,
+  isTokenPrincipal,
+} from './token-record.js';
 
 // One schema per shape: controllers, the SDK, the OpenAPI document and tests use these and no copies.
 
@@ -56,12 +66,30 @@ export const namespaceKindSchema = z.enum(['strict', 'cached']);
 export const namespaceBodySchema = z.strictObject({ kind: namespaceKindSchema });
 export type NamespaceBody = z.infer<typeof namespaceBodySchema>;
 
-/** One namespace in an answer. */
+/** A principal, as tokens stand for him and readers name him. */
+export const principalSchema = z
+  .string()
+  .refine(isPrincipal, 'is not 1 to 256 bytes of text without control characters')
+  .meta({ description: 'Whom a token stands for.', examples: ['ada'] });
+
+/** The principals that may read the entries of a cached namespace, besides the admin; null: whoever may read at all. */
+const readersSchema = z
+  .array(principalSchema)
+  .max(READERS_MAX)
+  .refine((readers) => new Set(readers).size === readers.length, 'names a principal twice')
+  .nullable();
+
+/** Body of PUT /v1/namespaces/{ns}/readers. */
+export const readersBodySchema = z.strictObject({ readers: readersSchema });
+export type ReadersBody = z.infer<typeof readersBodySchema>;
+
+/** One namespace in an answer. `readers` is not said of one that a PUT found there already. */
 export const namespaceAnswerSchema = z.object({
   name: namespaceNameSchema,
   kind: namespaceKindSchema,
   revision: revisionSchema,
   createRevision: revisionSchema,
+  readers: readersSchema.optional(),
 });
 export type NamespaceAnswer = z.infer<typeof namespaceAnswerSchema>;
 
@@ -201,6 +229,56 @@ export const checkAnswerSchema = z.object({
   reason: z.string(),
 });
 export type CheckAnswer = z.infer<typeof checkAnswerSchema>;
+
+export const tokenIdSchema = z
+  .string()
+  .refine(isTokenId, 'is not 12 hex digits')
+  .meta({ description: 'Id of an access token.', examples: ['0123456789ab'] });
+
+/** Body of POST /v1/access/tokens. */
+export const tokenBodySchema = z.strictObject({
+  name: z.string().refine(isTokenName, 'is not 1 to 256 bytes of text without control characters'),
+  principal: principalSchema.refine(isTokenPrincipal, 'is taken by the admin'),
+  scopes: z
+    .array(
+      z
+        .string()
+        .refine(isScope, 'is no scope: write entries:read, entries:read@content or *')
+        .meta({ examples: ['entries:read@content'] }),
+    )
+    .max(SCOPES_MAX)
+    .refine((scopes) => new Set(scopes).size === scopes.length, 'names a scope twice'),
+  expiresAt: z.iso
+    .datetime({ offset: true })
+    .meta({ description: 'From then on the token is not known. Without it: never.' })
+    .optional(),
+});
+export type TokenBody = z.infer<typeof tokenBodySchema>;
+
+const tokenFields = {
+  id: tokenIdSchema,
+  name: z.string(),
+  principal: z.string(),
+  scopes: z.array(z.string()),
+  expiresAt: z.string().nullable(),
+  createRevision: revisionSchema,
+};
+
+/** Answer of POST /v1/access/tokens: the only one that has the token itself. */
+export const tokenAnswerSchema = z.object({ token: z.string(), ...tokenFields });
+export type TokenAnswer = z.infer<typeof tokenAnswerSchema>;
+
+/** Answer of GET /v1/access/tokens. */
+export const tokensAnswerSchema = z.object({
+  tokens: z.array(z.object(tokenFields)),
+  truncated: z.boolean(),
+  revision: revisionSchema,
+});
+export type TokensAnswer = z.infer<typeof tokensAnswerSchema>;
+
+/** Answer of DELETE /v1/access/tokens/{id}. */
+export const revokedAnswerSchema = z.object({ id: tokenIdSchema, revision: revisionSchema });
+export type RevokedAnswer = z.infer<typeof revokedAnswerSchema>;
 
 /** Body of PUT /v1/access/policies/{id}: the text of one Cedar policy, as a JSON string. */
 export const policyBodySchema = z
@@ -492,9 +570,15 @@ export function parseKey(input: unknown): string {
   return parseWith(keySchema, input, 'INVALID_KEY');
 }
 
-/** NAMESPACE_RESERVED for the namespace that only /v1/access writes. */
+/** NAMESPACE_RESERVED for the namespaces that only /v1/access writes. */
 export function refuseReservedNamespace(name: string): void {
-  if (name !== ACCESS_NAMESPACE) return;
+  if (!isBuiltInNamespace(name)) return;
+  throw new QuorateError('NAMESPACE_RESERVED', undefined, { field: 'namespace' });
+}
+
+/** NAMESPACE_RESERVED for the namespace whose entries are never read as such: they are under the hashes of tokens. */
+export function refuseHiddenNamespace(name: string): void {
+  if (name !== TOKENS_NAMESPACE) return;
   throw new QuorateError('NAMESPACE_RESERVED', undefined, { field: 'namespace' });
 }
 

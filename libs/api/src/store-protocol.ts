@@ -8,6 +8,8 @@ import type {
   Revision,
 } from '@quorate/kv';
 import type { StoreFailure } from './errors.js';
+import type { Need } from './needs.js';
+import type { TokenRecord } from './token-record.js';
 
 /** What the other end of a link proved to be in its handshake. */
 export type LinkRole = 'member' | 'gateway' | 'client';
@@ -80,6 +82,7 @@ export type StoreRequest =
       readonly token: string;
       readonly registration: RegistrationStamp;
       readonly idempotencyKey: string | null;
+      /** A deletion in the namespace `tokens` may name the token by its id instead of its key. */
       readonly operation: Operation;
     }
   | { readonly type: 'get'; readonly token: string; readonly namespace: string; readonly key: string }
@@ -93,6 +96,10 @@ export type StoreRequest =
   | { readonly type: 'namespace'; readonly token: string; readonly namespace: string }
   | { readonly type: 'namespaces'; readonly token: string }
   | { readonly type: 'check'; readonly token: string; readonly check: CheckRequest }
+  /** Who is this, and may he do that? For what a gateway answers by itself. */
+  | { readonly type: 'caller'; readonly token: string; readonly need: Need }
+  /** Access tokens whose id begins with `prefix`, in order of id. `limit`: 1 to 1,000. */
+  | { readonly type: 'tokens'; readonly token: string; readonly prefix: string; readonly limit: number }
   | { readonly type: 'status' }
   /**
    * Leader only. Hands leadership to member `to`, null: to the follower that is nearest. No data is touched, and a
@@ -141,6 +148,13 @@ export type StoreRequest =
   /** From now on the store pushes feed messages over this link as they are published (until it closes). */
   | { readonly type: 'feedSubscribe' };
 
+/** An access token as it is shown: never the token, and of its hash the beginning only. */
+export interface TokenSummary extends TokenRecord {
+  /** The first 12 hex digits of the hash. */
+  readonly id: string;
+  readonly createRevision: Revision;
+}
+
 /** A part of a snapshot, with what it takes to know that all parts are of the same one. */
 export interface BackupChunk {
   readonly type: 'backupChunk';
@@ -185,6 +199,13 @@ export type StoreAnswer =
   | { readonly type: 'namespace'; readonly record: NamespaceRecord; readonly head: Revision }
   | { readonly type: 'namespaces'; readonly records: readonly NamespaceRecord[]; readonly head: Revision }
   | { readonly type: 'decision'; readonly decision: Decision; readonly head: Revision }
+  | { readonly type: 'caller'; readonly principal: string; readonly head: Revision }
+  | {
+      readonly type: 'tokens';
+      readonly tokens: readonly TokenSummary[];
+      readonly truncated: boolean;
+      readonly head: Revision;
+    }
   | { readonly type: 'status'; readonly status: MemberStatus }
   /** `moved` false: the member asked for led already. */
   | { readonly type: 'transferred'; readonly leader: number; readonly moved: boolean }

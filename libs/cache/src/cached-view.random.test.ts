@@ -155,7 +155,15 @@ class World {
       arrivedMs: this.#nowMs,
     });
     const minRevision = min === null ? null : revision(min);
-    this.event({ type: 'read', readId: this.#readId, namespace: 'pages', key, level, minRevision });
+    this.event({
+      type: 'read',
+      readId: this.#readId,
+      namespace: 'pages',
+      key,
+      level,
+      minRevision,
+      token: null,
+    });
   }
 
   list(level: CacheReadLevel): void {
@@ -177,6 +185,7 @@ class World {
       limit: KEYS.length,
       level,
       minRevision: null,
+      token: null,
     });
   }
 
@@ -193,7 +202,14 @@ class World {
     if (epoch === this.epoch) assert(at >= (this.#floors.get(key) ?? 0), 'peeked below the floor');
     this.#peeked.push({ epoch, revision: at, confirmation: this.view.confirmation });
     const readId = (this.#readId += 1);
-    const read = { readId, namespace: 'pages', key, level: { type: 'eventual' }, minRevision: null } as const;
+    const read = {
+      readId,
+      namespace: 'pages',
+      key,
+      level: { type: 'eventual' },
+      minRevision: null,
+      token: null,
+    } as const;
     const commands = this.view.handle({ type: 'read', ...read }, this.#now());
     const [answer, ...others] = commands;
     assert(answer?.type === 'answer' && answer.outcome.type === 'hit', 'an eventual read would wait');
@@ -371,7 +387,8 @@ class World {
       return;
     }
     const { outcome } = command;
-    if (outcome.type === 'strict' || outcome.type === 'notHeld') assert.fail('the namespace is cached');
+    if (outcome.type === 'strict' || outcome.type === 'notHeld' || outcome.type === 'denied')
+      assert.fail('the namespace is cached, and whoever asks may read');
     if (outcome.type === 'refused') {
       this.seen.refused += 1;
       return;

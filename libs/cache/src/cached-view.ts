@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { changeRevision, compareKeys, revision } from '@quorate/kv';
+import { changeRevision, compareKeys, revision, TOKENS_NAMESPACE } from '@quorate/kv';
 import type { ChangeBatch, Entry, NamespaceRecord, Revision } from '@quorate/kv';
 import { Elapsed } from './elapsed.js';
 import type { Moment } from './elapsed.js';
@@ -18,6 +18,8 @@ import type {
   CacheRefusal,
   CacheState,
   HeldState,
+  MayRead,
+  ReaderRefusal,
   Instant,
   PeekRefusal,
   ResumePoint,
@@ -41,7 +43,7 @@ const RETRY_MS = 100;
 const RETRY_MS_MAX = 2000;
 
 /** What holds where an option says nothing. */
-export const CACHED_VIEW_DEFAULTS: Required<Omit<CachedViewOptions, 'random' | 'resume'>> = {
+export const CACHED_VIEW_DEFAULTS: Required<Omit<CachedViewOptions, 'random' | 'resume' | 'mayRead'>> = {
   bytesMax: 64 * 1024 * 1024,
   wholeNamespaceBytesMax: 4 * 1024 * 1024,
   wholeBytesMax: 32 * 1024 * 1024,
@@ -58,6 +60,7 @@ const PROOF: Omit<CacheRead, 'readId'> = {
   key: '',
   level: { type: 'linearizable' },
   minRevision: null,
+  token: null,
 };
 
 interface WaitingRead {
@@ -116,7 +119,8 @@ interface Fill {
  * else follows from that (SPEC.md). It reads no clock: each event comes with its instant.
  */
 export class CachedView {
-  readonly #options: Required<Omit<CachedViewOptions, 'resume'>>;
+  readonly #options: Required<Omit<CachedViewOptions, 'resume' | 'mayRead'>>;
+  readonly #mayRead: MayRead | null;
   readonly #resume: ResumePoint | null;
   readonly #entries: HeldEntries;
   readonly #wholes: WholeNamespaces;
@@ -167,14 +171,21 @@ export class CachedView {
 
   #nextId = 1;
   #now: Instant = { monotonicMs: 0, wallMs: 0 };
+  /** What has expired stays expired though the clock be set back. */
+  #wallMsMax = 0;
   #commands: CacheCommand[] = [];
 
   constructor(options: CachedViewOptions) {
     this.#options = { ...CACHED_VIEW_DEFAULTS, ...options };
     this.#resume = options.resume ?? null;
+    this.#mayRead = options.mayRead ?? null;
     this.#epoch = this.#resume?.epoch ?? null;
     this.#entries = new HeldEntries(this.#options.bytesMax);
-    this.#wholes = new WholeNamespaces(this.#options.wholeNamespaceBytesMax, this.#options.wholeBytesMax);
+    this.#wholes = new WholeNamespaces(
+      TOKENS_NAMESPACE,
+      this.#options.wholeNamespaceBytesMax,
+      this.#options.wholeBytesMax,
+    );
     this.#floors = new Floors(this.#options.floorsMax);
   }
 
@@ -314,6 +325,7 @@ export class CachedView {
   handle(event: CacheEvent, now: Instant): readonly CacheCommand[] {
     assert(now.monotonicMs >= this.#now.monotonicMs, 'the monotonic clock stepped back');
     this.#now = now;
+    this.#wallMsMax = Math.max(this.#wallMsMax, now.wallMs);
     this.#elapsed.see(now);
     // Peeks are reads: probes must go on as often.
     if (this.#peeked) this.#lastReadMs = now.monotonicMs;
@@ -473,6 +485,8 @@ export class CachedView {
 
   #applyNamespace(record: NamespaceRecord, brought: Map<string, Entry | null>): void {
     this.#remember(record);
+    // Its readers have changed, nothing in it.
+    if (!record.deleted && record.revision !== record.createRevision) return;
     this.#entries.dropNamespace(record.name);
     // Created at this moment, it is empty: nothing of it needs to be loaded.
     this.#wholes.replace(record);
@@ -994,13 +1008,13 @@ export class CachedView {
 
   /** `entry` is the value at the watermark. */
   #hit(waiting: WaitingRead, entry: Entry | null, filled: boolean): void {
-    if (!this.#isWithinBound(waiting)) return;
+    if (!this.#isWithinBound(waiting) || !this.#isAdmitted(waiting)) return;
     if (!filled) this.#counters.hits += 1;
     this.#answer(waiting, { type: 'hit', entry, filled, ...this.#proof(waiting) });
   }
 
   #listed(waiting: WaitingRead, { namespace, prefix, limit }: CacheList): void {
-    if (!this.#isWithinBound(waiting)) return;
+    if (!this.#isWithinBound(waiting) || !this.#isAdmitted(waiting)) return;
     this.#counters.hits += 1;
     const found = this.#wholes.list(namespace, prefix, limit);
     this.#answer(waiting, { type: 'listed', ...found, ...this.#proof(waiting) });
@@ -1016,6 +1030,42 @@ export class CachedView {
     if (this.#needsProbe(waiting)) this.#advance(waiting);
     else this.#refuse(waiting, 'STALENESS_BOUND_EXCEEDED');
     return false;
+  }
+
+  /**
+   * C27. Whether he may read, judged at the same moment and by the same watermark as what he is shown: not when he asked, for what comes later may
+   * be written after his revocation. If he may not, or nobody here can tell, the read has its end.
+   */
+  #isAdmitted(waiting: WaitingRead): boolean {
+    const { token, namespace } = waiting.read;
+    if (token === null) return true;
+    const refusal = this.#judge(token, namespace);
+    if (refusal === null) return true;
+    if (refusal === 'unknown') {
+      this.#fallback(waiting);
+      return false;
+    }
+    // mark: a cache denies a read
+    this.#counters.denied += 1;
+    this.#answer(waiting, { type: 'denied', ...refusal });
+    return false;
+  }
+
+  #judge(token: string, namespace: string): ReaderRefusal | 'unknown' | null {
+    if (this.#mayRead === null) return 'unknown';
+    let isKnown = true;
+    const refusal = this.#mayRead({
+      token,
+      namespace,
+      readers: this.#namespaces.get(namespace)?.readers ?? null,
+      recordOf: (tokenHash) => {
+        // By demand nobody can tell that a token is not there.
+        isKnown &&= this.#wholes.isComplete(TOKENS_NAMESPACE);
+        return isKnown ? (this.#wholes.get(TOKENS_NAMESPACE, tokenHash)?.value ?? null) : null;
+      },
+      nowMs: this.#wallMsMax,
+    });
+    return isKnown ? refusal : 'unknown';
   }
 
   #proof({ read: { level, minRevision } }: WaitingRead): CacheProof {
@@ -1250,6 +1300,7 @@ function emptyCounters(): Mutable<Omit<CacheCounters, 'evictions' | 'wholesTooLa
     outdated: 0,
     batchesApplied: 0,
     fallbacks: 0,
+    denied: 0,
     refusals: { CACHE_NOT_READY: 0, CACHE_MISS_UNREACHABLE: 0, STALENESS_BOUND_EXCEEDED: 0, OVERLOADED: 0 },
     probes: 0,
     probesFailed: 0,

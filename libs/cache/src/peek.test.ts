@@ -30,7 +30,7 @@ function readOf(
   level: CacheReadLevel,
   minRevision: Revision | null = null,
 ): CacheRead {
-  return { readId, namespace: 'pages', key, level, minRevision };
+  return { readId, namespace: 'pages', key, level, minRevision, token: null };
 }
 
 describe('peeks', () => {

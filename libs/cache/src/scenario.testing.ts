@@ -30,7 +30,8 @@ export function remove(key: string, at: number): Change {
   return { type: 'delete', namespace: 'pages', key, revision: revision(at) };
 }
 export function namespace(name: string, kind: 'strict' | 'cached', at = 1, deleted = false): NamespaceRecord {
-  return { name, kind, deleted, revision: revision(at), createRevision: revision(deleted ? 1 : at) };
+  const createRevision = revision(deleted ? 1 : at);
+  return { name, kind, deleted, revision: revision(at), createRevision, readers: null };
 }
 export function batch(previous: number, last: number, changes: readonly Change[], epoch = 1): ChangeBatch {
   return { epoch, previous: revision(previous), revision: revision(last), changes };
@@ -71,7 +72,7 @@ export class Scenario {
     this.#readId += 1;
     const readId = this.#readId;
     const min = minRevision === null ? null : revision(minRevision);
-    this.event({ type: 'read', readId, namespace: name, key, level, minRevision: min });
+    this.event({ type: 'read', readId, namespace: name, key, level, minRevision: min, token: null });
     return readId;
   }
 
@@ -126,7 +127,16 @@ export class Scenario {
   list(prefix = '', level = EVENTUAL, limit = 100, name = 'pages'): number {
     this.#readId += 1;
     const readId = this.#readId;
-    this.event({ type: 'list', readId, namespace: name, prefix, limit, level, minRevision: null });
+    this.event({
+      type: 'list',
+      readId,
+      namespace: name,
+      prefix,
+      limit,
+      level,
+      minRevision: null,
+      token: null,
+    });
     return readId;
   }
   /** The keys shown; what else became of the list; undefined: it waits. */

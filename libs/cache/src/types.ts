@@ -17,6 +17,31 @@ export type CacheReadLevel =
   /** As of a moment after the read arrived, proven by a probe that was sent after that. */
   | { readonly type: 'linearizable' };
 
+/**
+ * Who asks, and what the chain says of him at the watermark: all that a decision depends on. Content, tokens and readers come in one chain, so whoever is
+ * shown revision r is judged by every revocation up to r.
+ */
+export interface ReaderQuestion {
+  /** The bearer token as it came. */
+  readonly token: string;
+  readonly namespace: string;
+  /** The readers of the namespace's record; null: whoever may read at all. */
+  readonly readers: readonly string[] | null;
+  /** The record of a token by the token's hash, null: there is none. */
+  readonly recordOf: (tokenHash: string) => Uint8Array | null;
+  /** The latest that the wall clock has ever shown, in milliseconds. */
+  readonly nowMs: number;
+}
+
+/** Why a reader is refused. */
+export interface ReaderRefusal {
+  readonly code: 'UNAUTHENTICATED' | 'FORBIDDEN';
+  readonly message: string;
+}
+
+/** A pure function: may he read this namespace? Null: he may. */
+export type MayRead = (question: ReaderQuestion) => ReaderRefusal | null;
+
 export interface CacheRead {
   /** Chosen by the driver; unique among the reads that wait. */
   readonly readId: number;
@@ -27,6 +52,8 @@ export interface CacheRead {
   readonly minRevision: Revision | null;
   /** True: of what is held now, or `notHeld`; nobody is asked, and nothing waited for. Only for level eventual. */
   readonly isHeldOnly?: boolean;
+  /** The bearer token of whoever asks. Null: this process itself. */
+  readonly token: string | null;
 }
 
 /** Everything that a view holds at its watermark: for a file that outlives the process. */
@@ -53,6 +80,7 @@ export interface CacheList {
   readonly limit: number;
   readonly level: CacheReadLevel;
   readonly minRevision: Revision | null;
+  readonly token: string | null;
 }
 
 export type CacheEvent =
@@ -177,6 +205,8 @@ export type CacheOutcome =
   | { readonly type: 'refused'; readonly code: CacheRefusal }
   /** Of a read of what is held only. */
   | { readonly type: 'notHeld' }
+  /** He may not read this, as of the watermark. Nothing else is said. */
+  | ({ readonly type: 'denied' } & ReaderRefusal)
   /** The namespace is strict, deleted or unknown here: only the store may answer. */
   | { readonly type: 'strict' };
 
@@ -235,6 +265,8 @@ export interface CacheCounters {
   readonly outdated: number;
   readonly batchesApplied: number;
   readonly fallbacks: number;
+  /** Reads of callers who may not. */
+  readonly denied: number;
   readonly refusals: Readonly<Record<CacheRefusal, number>>;
   readonly probes: number;
   readonly probesFailed: number;
@@ -269,6 +301,8 @@ export interface CachedViewOptions {
   readonly floorsMax?: number;
   /** Names remembered; others are treated as strict. Default 100,000. */
   readonly namespacesMax?: number;
+  /** Who may read what. Not given: whoever brings a token is sent to the store. */
+  readonly mayRead?: MayRead;
   /** In [0, 1), for the spread of retries (R21). */
   readonly random: () => number;
   readonly resume?: ResumePoint | null;

@@ -108,6 +108,7 @@ class Whole {
  * other, while the feed goes on changing them. One that is too large is left to the entries that are held by demand.
  */
 export class WholeNamespaces {
+  readonly #always: string;
   readonly #namespaceBytesMax: number;
   readonly #bytesMax: number;
   readonly #wholes = new Map<string, Whole>();
@@ -116,8 +117,12 @@ export class WholeNamespaces {
   #bytes = 0;
   #tooLarge = 0;
 
-  /** `namespaceBytesMax`: of one, 0: none is held whole; `bytesMax`: of all. */
-  constructor(namespaceBytesMax: number, bytesMax: number) {
+  /**
+   * `namespaceBytesMax`: of one, 0: none is held whole; `bytesMax`: of all. `always`: a namespace that is loaded before the others, and held
+   * whole whatever it takes; what bounds it is not here.
+   */
+  constructor(always: string, namespaceBytesMax: number, bytesMax: number) {
+    this.#always = always;
     this.#namespaceBytesMax = namespaceBytesMax;
     this.#bytesMax = bytesMax;
   }
@@ -181,9 +186,10 @@ export class WholeNamespaces {
   /** A namespace whose content is not known is to be loaded. */
   want(namespace: string): void {
     assert(!this.#wholes.has(namespace), 'wanted once');
-    if (this.#namespaceBytesMax === 0) return;
+    if (this.#namespaceBytesMax === 0 && namespace !== this.#always) return;
     this.#wholes.set(namespace, new Whole(''));
-    this.#queue.push(namespace);
+    if (namespace === this.#always) this.#queue.unshift(namespace);
+    else this.#queue.push(namespace);
   }
 
   /** A namespace record came by the feed: its content is gone with the old one, and a new one has none yet. */
@@ -230,6 +236,7 @@ export class WholeNamespaces {
   #change(namespace: string, whole: Whole, change: () => void): void {
     const before = whole.bytes;
     change();
+    if (namespace === this.#always) return;
     this.#bytes += whole.bytes - before;
     if (whole.bytes <= this.#namespaceBytesMax && this.#bytes <= this.#bytesMax) return;
     // mark: a namespace is too large to be held whole
@@ -238,7 +245,7 @@ export class WholeNamespaces {
   }
 
   #drop(namespace: string): void {
-    this.#bytes -= this.#wholes.get(namespace)?.bytes ?? 0;
+    if (namespace !== this.#always) this.#bytes -= this.#wholes.get(namespace)?.bytes ?? 0;
     this.#wholes.delete(namespace);
     this.#queue = this.#queue.filter((name) => name !== namespace);
   }

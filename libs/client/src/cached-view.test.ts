@@ -89,7 +89,7 @@ class FakeStore implements StoreSource {
         return { type: 'changes', batch, published: head };
       }
       case 'resync': {
-        const record = { name: 'pages', kind: 'cached', deleted: false } as const;
+        const record = { name: 'pages', kind: 'cached', deleted: false, readers: null } as const;
         const namespaces = [{ ...record, revision: revision(1), createRevision: revision(1) }];
         return { type: 'resynced', epoch: 1, revision: head, namespaces };
       }

@@ -10,6 +10,7 @@ import type {
   CacheReadLevel,
   CacheState,
   HeldState,
+  MayRead,
   Instant,
   Moment,
   PeekRefusal,
@@ -66,6 +67,8 @@ export interface CachedViewDriverOptions {
    * What an earlier process held, or null. Asked for once, when the first sync has failed: what a store gives is always better.
    */
   readonly restore?: () => HeldState | null;
+  /** Who may read what; not given: whoever brings a token falls back to the store. */
+  readonly mayRead?: MayRead;
   /** The view broke an invariant of its own and is rebuilt: for the log. */
   readonly onRebuild?: (error: unknown) => void;
   /** Everything published up to `revision` of `epoch` is applied now, and the reads that waited for it are answered. */
@@ -193,6 +196,7 @@ export class CachedViewDriver implements StalenessSource {
 
   /**
    * Reads a key at a level; `minRevision` (of a Consistency-Token of this epoch) strengthens it to session.
+   * `token`: of whoever asks, null: this process itself.
    * `callback` is
    * called exactly once: within this call when the answer is held, else within about `waitMs`.
    */
@@ -202,11 +206,12 @@ export class CachedViewDriver implements StalenessSource {
     level: CacheReadLevel,
     callback: (outcome: CachedReadOutcome) => void,
     minRevision: Revision | null = null,
+    token: string | null = null,
   ): void {
     const readId = this.#nextReadId;
     this.#nextReadId += 1;
     this.#callbacks.set(readId, callback);
-    this.#handle({ type: 'read', readId, namespace, key, level, minRevision });
+    this.#handle({ type: 'read', readId, namespace, key, level, minRevision, token });
   }
 
   /** The same for entries of a namespace by key. Falls back at once when the namespace is not held whole. */
@@ -215,11 +220,12 @@ export class CachedViewDriver implements StalenessSource {
     level: CacheReadLevel,
     callback: (outcome: CachedReadOutcome) => void,
     minRevision: Revision | null = null,
+    token: string | null = null,
   ): void {
     const readId = this.#nextReadId;
     this.#nextReadId += 1;
     this.#callbacks.set(readId, callback);
-    this.#handle({ type: 'list', readId, namespace, prefix, limit, level, minRevision });
+    this.#handle({ type: 'list', readId, namespace, prefix, limit, level, minRevision, token });
   }
 
   /**
@@ -236,7 +242,7 @@ export class CachedViewDriver implements StalenessSource {
     const readId = this.#nextReadId;
     this.#nextReadId += 1;
     this.#callbacks.set(readId, callback);
-    this.#queued.push({ readId, namespace, key, level, minRevision });
+    this.#queued.push({ readId, namespace, key, level, minRevision, token: null });
   }
 
   /**
@@ -297,14 +303,14 @@ export class CachedViewDriver implements StalenessSource {
    * before the first sync. Null: nothing is held that may be shown, as the key was never read here, was evicted, or was
    * written by this process and has not come back yet. The store is not asked for it.
    */
-  readHeld(namespace: string, key: string): CacheOutcome | null {
+  readHeld(namespace: string, key: string, token: string | null = null): CacheOutcome | null {
     const held: { outcome: CachedReadOutcome | null } = { outcome: null };
     const readId = this.#nextReadId;
     this.#nextReadId += 1;
     this.#callbacks.set(readId, (outcome) => {
       held.outcome = outcome;
     });
-    const read = { readId, namespace, key, level: { type: 'eventual' }, minRevision: null } as const;
+    const read = { readId, namespace, key, level: { type: 'eventual' }, minRevision: null, token } as const;
     this.#handle({ type: 'read', ...read, isHeldOnly: true });
     const { outcome } = held;
     return outcome === null || outcome.type === 'fallback' || outcome.type === 'notHeld' ? null : outcome;
@@ -333,13 +339,14 @@ export class CachedViewDriver implements StalenessSource {
   }
 
   #newView(before: CachedView | null): CachedView {
-    const { random, bytesMax, wholeNamespaceBytesMax, wholeBytesMax, waitMs } = this.#options;
+    const { random, bytesMax, wholeNamespaceBytesMax, wholeBytesMax, waitMs, mayRead } = this.#options;
     return new CachedView({
       random,
       ...(bytesMax !== undefined && { bytesMax }),
       ...(wholeNamespaceBytesMax !== undefined && { wholeNamespaceBytesMax }),
       ...(wholeBytesMax !== undefined && { wholeBytesMax }),
       ...(waitMs !== undefined && { waitMs }),
+      ...(mayRead !== undefined && { mayRead }),
       resume: before?.resumePoint ?? null,
     });
   }

@@ -4,7 +4,7 @@ export {
   CachedViewDriver,
   type CachedViewDriverOptions,
 } from './cached-view.js';
-export type { HeldState } from '@quorate/cache';
+export type { HeldState, MayRead, ReaderQuestion, ReaderRefusal } from '@quorate/cache';
 export { QuorateClient, type CallOptions, type QuorateClientOptions, type WriteOptions } from './client.js';
 export type { Connection, LostResponse } from './connection.js';
 export type { Clock, StoreSource } from './environment.js';

@@ -177,6 +177,7 @@ describe('client over links', () => {
       deleted: false,
       revision: head,
       createRevision: head,
+      readers: null,
     } as const;
     const { subscribers, description } = await startCluster((request) => {
       switch (request.type) {

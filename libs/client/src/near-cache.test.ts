@@ -114,7 +114,7 @@ class FakeLinks implements NearCacheLinks {
         return { type: 'changes', batch, published };
       }
       case 'resync': {
-        const common = { deleted: false, revision: revision(1), createRevision: revision(1) };
+        const common = { deleted: false, revision: revision(1), createRevision: revision(1), readers: null };
         const namespaces = [
           { ...common, name: 'content', kind: 'cached' } as const,
           { ...common, name: 'limits', kind: 'strict' } as const,

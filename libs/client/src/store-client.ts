@@ -35,7 +35,7 @@ const TRANSFER_UNSEEN = 'The leader was asked to hand over, but its answer did n
 /** Reads that the store answers linearizably, with the caller's token. */
 export type ReadRequest = Extract<
   StoreRequest,
-  { readonly type: 'get' | 'list' | 'namespace' | 'namespaces' | 'check' }
+  { readonly type: 'get' | 'list' | 'namespace' | 'namespaces' | 'check' | 'tokens' | 'caller' }
 >;
 
 /** Everything that a StoreClient sends as it stands: neither numbered by it, nor bound to one link. */
@@ -56,6 +56,7 @@ const SAID_BY_STATE_MACHINE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'NAMESPACE_NOT_FOUND',
   'NAMESPACE_KIND_CONFLICT',
   'TOO_MANY_NAMESPACES',
+  'NAMESPACE_NOT_CACHED',
   'ENTRY_NOT_FOUND',
   'ACCESS_CHANGED',
   'IDEMPOTENCY_KEY_REUSED',

@@ -35,6 +35,7 @@ const SMALL = batchOf(
         deleted: true,
         revision: revision(7),
         createRevision: revision(2),
+        readers: ['ada'],
       },
     },
   ],

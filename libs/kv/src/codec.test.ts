@@ -1,7 +1,14 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { ByteReader, ByteWriter, DecodeError } from './bytes.js';
-import { decodeCommand, encodeCommand, readChangeBatch, writeChangeBatch } from './codec.js';
+import {
+  decodeCommand,
+  encodeCommand,
+  readChangeBatch,
+  readNamespaceRecord,
+  writeChangeBatch,
+  writeNamespaceRecord,
+} from './codec.js';
 import {
   commandOf,
   createNamespace,
@@ -9,6 +16,7 @@ import {
   put,
   remove,
   seededRandom,
+  setReaders,
   utf8,
 } from './commands.testing.js';
 import type { Change, ChangeBatch, Command } from './types.js';
@@ -40,6 +48,17 @@ const GOLDEN: [string, Command, string][] = [
     '0100000000000000000002020400000073686f70010000006b0200',
   ],
   ['a namespace', commandOf(createNamespace('n', 'strict')), '010000000000000000000203010000006e01'],
+  [
+    'a put that was authorised at a revision of the tokens',
+    commandOf(put('n', 'k', '1'), { ifTokensRevision: 258 }),
+    '0100000000000000000402010000000000000201010000006e010000006b00000100000031',
+  ],
+  [
+    'the readers of a namespace',
+    commandOf(setReaders('n', ['ada', 'é'])),
+    '010000000000000000000205010000006e0102000300000061646102000000c3a9',
+  ],
+  ['readers no more', commandOf(setReaders('n', null)), '010000000000000000000205010000006e00'],
   ['a namespace no more', commandOf(deleteNamespace('n')), '010000000000000000000204010000006e'],
 ];
 
@@ -85,7 +104,7 @@ describe('command codec', () => {
     const bytes = encodeCommand(commandOf('register'));
     expect(() => decodeCommand(Uint8Array.from([...bytes, 0]))).toThrow(DecodeError);
     expect(() => decodeCommand(Uint8Array.from([2, ...bytes.slice(1)]))).toThrow(/format 2/);
-    expect(() => decodeCommand(bytes.map((byte, index) => (index === 9 ? 4 : byte)))).toThrow(/flags/);
+    expect(() => decodeCommand(bytes.map((byte, index) => (index === 9 ? 8 : byte)))).toThrow(/flags/);
   });
 });
 
@@ -99,6 +118,18 @@ describe('change batch codec', () => {
         deleted: true,
         revision: revision(4),
         createRevision: revision(2),
+        readers: null,
+      },
+    },
+    {
+      type: 'namespace',
+      record: {
+        name: 'm',
+        kind: 'cached',
+        deleted: false,
+        revision: revision(5),
+        createRevision: revision(2),
+        readers: ['ada', 'é'],
       },
     },
     {
@@ -121,6 +152,16 @@ describe('change batch codec', () => {
     writeChangeBatch(writer, value);
     return writer.finish();
   }
+
+  test('[K2] a record without readers has the bytes that it had before there were any; unknown flags are refused', () => {
+    const record = changes[0]?.type === 'namespace' ? changes[0].record : null;
+    const writer = new ByteWriter();
+    if (record !== null) writeNamespaceRecord(writer, record);
+    const bytes = writer.finish();
+    expect(Buffer.from(bytes).toString('hex')).toBe('010000006e020104000000000000000200000000000000');
+    const unknown = bytes.map((byte, at) => (at === 6 ? 4 : byte));
+    expect(() => readNamespaceRecord(new ByteReader(unknown))).toThrow(/flags/);
+  });
 
   test('[K2] a batch comes back', () => {
     const reader = new ByteReader(encoded(batch));

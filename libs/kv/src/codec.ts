@@ -24,6 +24,8 @@ const NAMESPACE_WIRE_BYTES_MAX = 1024;
 const KEY_WIRE_BYTES_MAX = 8 * 1024;
 const VALUE_WIRE_BYTES_MAX = 1024 * 1024;
 const STAMP_WIRE_BYTES_MAX = 8 * 1024;
+const READERS_WIRE_MAX = 1024;
+const READER_WIRE_BYTES_MAX = 1024;
 
 // Wire numbers are for ever: a new one may be added, none changed.
 const KIND_STRICT = 1;
@@ -36,10 +38,15 @@ const OPERATION_PUT = 1;
 const OPERATION_DELETE = 2;
 const OPERATION_CREATE_NAMESPACE = 3;
 const OPERATION_DELETE_NAMESPACE = 4;
+const OPERATION_SET_READERS = 5;
 const BODY_REGISTER = 1;
 const BODY_OPERATION = 2;
 const FLAG_REGISTRATION = 1;
 const FLAG_IDEMPOTENCY = 2;
+const FLAG_TOKENS_REVISION = 4;
+const FLAGS_KNOWN = FLAG_REGISTRATION | FLAG_IDEMPOTENCY | FLAG_TOKENS_REVISION;
+const RECORD_DELETED = 1;
+const RECORD_HAS_READERS = 2;
 const CHANGE_PUT = 1;
 const CHANGE_DELETE = 2;
 const CHANGE_NAMESPACE = 3;
@@ -54,10 +61,15 @@ export function encodeCommand(command: Command): Uint8Array {
   writer.clear();
   writer.u8(COMMAND_FORMAT);
   writer.u53(command.timeMs);
-  const { registration, idempotency, body } = command;
-  writer.u8((registration === null ? 0 : FLAG_REGISTRATION) | (idempotency === null ? 0 : FLAG_IDEMPOTENCY));
+  const { registration, idempotency, ifTokensRevision, body } = command;
+  writer.u8(
+    (registration === null ? 0 : FLAG_REGISTRATION) |
+      (idempotency === null ? 0 : FLAG_IDEMPOTENCY) |
+      (ifTokensRevision === null ? 0 : FLAG_TOKENS_REVISION),
+  );
   if (registration !== null) writeRegistrationStamp(writer, registration);
   if (idempotency !== null) writeIdempotencyStamp(writer, idempotency);
+  if (ifTokensRevision !== null) writer.u53(ifTokensRevision);
   if (body.type === 'register') {
     writer.u8(BODY_REGISTER);
   } else {
@@ -77,13 +89,13 @@ export function decodeCommand(bytes: Uint8Array): Command {
   if (format !== COMMAND_FORMAT) throw new DecodeError(`unknown command format ${format}`);
   const timeMs = reader.u53();
   const flags = reader.u8();
-  if ((flags & ~(FLAG_REGISTRATION | FLAG_IDEMPOTENCY)) !== 0)
-    throw new DecodeError(`unknown flags ${flags}`);
+  if ((flags & ~FLAGS_KNOWN) !== 0) throw new DecodeError(`unknown flags ${flags}`);
   const registration = (flags & FLAG_REGISTRATION) === 0 ? null : readRegistrationStamp(reader);
   const idempotency = (flags & FLAG_IDEMPOTENCY) === 0 ? null : readIdempotencyStamp(reader);
+  const ifTokensRevision = (flags & FLAG_TOKENS_REVISION) === 0 ? null : readRevision(reader);
   const body = readBody(reader);
   reader.end();
-  return { timeMs, registration, idempotency, body };
+  return { timeMs, registration, idempotency, ifTokensRevision, body };
 }
 
 function readBody(reader: ByteReader): CommandBody {
@@ -138,6 +150,12 @@ export function encodeOperation(writer: ByteWriter, operation: Operation): void 
       writer.u8(OPERATION_DELETE_NAMESPACE);
       writer.string(operation.namespace);
       break;
+    case 'setReaders':
+      writer.u8(OPERATION_SET_READERS);
+      writer.string(operation.namespace);
+      writer.boolean(operation.readers !== null);
+      if (operation.readers !== null) writeReaders(writer, operation.readers);
+      break;
   }
 }
 
@@ -165,6 +183,12 @@ function readOperation(reader: ByteReader): Operation {
       return { type: 'createNamespace', namespace: readNamespaceName(reader), kind: readKind(reader) };
     case OPERATION_DELETE_NAMESPACE:
       return { type: 'deleteNamespace', namespace: readNamespaceName(reader) };
+    case OPERATION_SET_READERS:
+      return {
+        type: 'setReaders',
+        namespace: readNamespaceName(reader),
+        readers: reader.boolean() ? readReaders(reader) : null,
+      };
     default:
       throw new DecodeError(`unknown operation ${type}`);
   }
@@ -310,21 +334,41 @@ export function readEntryView(reader: ByteReader): Entry {
 }
 
 export function writeNamespaceRecord(writer: ByteWriter, record: NamespaceRecord): void {
-  writer.string(record.name);
-  writeKind(writer, record.kind);
-  writer.boolean(record.deleted);
+  const { name, kind, deleted, readers } = record;
+  writer.string(name);
+  writeKind(writer, kind);
+  // Flags: a record without readers is what it was before there were any, so older snapshots can be read.
+  writer.u8((deleted ? RECORD_DELETED : 0) | (readers === null ? 0 : RECORD_HAS_READERS));
   writer.u53(record.revision);
   writer.u53(record.createRevision);
+  if (readers !== null) writeReaders(writer, readers);
 }
 
 export function readNamespaceRecord(reader: ByteReader): NamespaceRecord {
+  const name = readNamespaceName(reader);
+  const kind = readKind(reader);
+  const flags = reader.u8();
+  if ((flags & ~(RECORD_DELETED | RECORD_HAS_READERS)) !== 0)
+    throw new DecodeError(`unknown flags ${flags} of a namespace record`);
   return {
-    name: readNamespaceName(reader),
-    kind: readKind(reader),
-    deleted: reader.boolean(),
+    name,
+    kind,
+    deleted: (flags & RECORD_DELETED) !== 0,
     revision: readRevision(reader),
     createRevision: readRevision(reader),
+    readers: (flags & RECORD_HAS_READERS) === 0 ? null : readReaders(reader),
   };
+}
+
+function writeReaders(writer: ByteWriter, readers: readonly string[]): void {
+  writer.u16(readers.length);
+  for (const principal of readers) writer.string(principal);
+}
+
+function readReaders(reader: ByteReader): string[] {
+  const count = reader.u16();
+  if (count > READERS_WIRE_MAX) throw new DecodeError(`${count} readers`);
+  return Array.from({ length: count }, () => reader.string(READER_WIRE_BYTES_MAX));
 }
 
 export function writeChange(writer: ByteWriter, change: Change): void {

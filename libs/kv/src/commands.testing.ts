@@ -46,14 +46,19 @@ export function deleteNamespace(namespace: string): Operation {
   return { type: 'deleteNamespace', namespace };
 }
 
+export function setReaders(namespace: string, readers: readonly string[] | null): Operation {
+  return { type: 'setReaders', namespace, readers };
+}
+
 export interface Stamps {
+  readonly ifTokensRevision?: number;
   readonly timeMs?: number;
   readonly registration?: RegistrationStamp;
   readonly idempotency?: { principal?: string; key: string; fingerprint?: string };
 }
 
 export function commandOf(operation: Operation | 'register', stamps: Stamps = {}): Command {
-  const { timeMs = 0, registration = null, idempotency } = stamps;
+  const { timeMs = 0, registration = null, idempotency, ifTokensRevision } = stamps;
   return {
     timeMs,
     registration,
@@ -65,6 +70,7 @@ export function commandOf(operation: Operation | 'register', stamps: Stamps = {}
             key: idempotency.key,
             fingerprint: utf8(idempotency.fingerprint ?? 'f'),
           },
+    ifTokensRevision: ifTokensRevision === undefined ? null : revision(ifTokensRevision),
     body: operation === 'register' ? { type: 'register' } : { type: 'operation', operation },
   };
 }

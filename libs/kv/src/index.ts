@@ -17,7 +17,7 @@ export {
   writeNamespaceRecord,
   writeRegistrationStamp,
 } from './codec.js';
-export { compareKeys, isKey, isNamespaceName } from './names.js';
+export { areReaders, compareKeys, isKey, isNamespaceName } from './names.js';
 export { FINGERPRINT_BYTES_MAX, IDEMPOTENCY_KEY_BYTES_MAX, PRINCIPAL_BYTES_MAX } from './rows.js';
 export type { PublishedChanges, StateMachineLoad, StateMachineOptions } from './state-machine.js';
 export { STATE_MACHINE_DEFAULTS, SnapshotRestorer, StateMachine } from './state-machine.js';
@@ -40,6 +40,7 @@ export type {
   PutOperation,
   RegistrationStamp,
   Revision,
+  SetReadersOperation,
 } from './types.js';
 export {
   ACCESS_NAMESPACE,
@@ -48,6 +49,10 @@ export {
   LIST_LIMIT_MAX,
   listBytesOf,
   NAMESPACE_PATTERN,
+  READERS_MAX,
+  READER_BYTES_MAX,
+  TOKENS_NAMESPACE,
   VALUE_BYTES_MAX,
+  isBuiltInNamespace,
   revision,
 } from './types.js';

@@ -1,5 +1,5 @@
 import { isWellFormed } from './bytes.js';
-import { KEY_BYTES_MAX, NAMESPACE_PATTERN } from './types.js';
+import { KEY_BYTES_MAX, NAMESPACE_PATTERN, READERS_MAX, READER_BYTES_MAX } from './types.js';
 
 /** True when the text can name a namespace. */
 export function isNamespaceName(text: string): boolean {
@@ -11,6 +11,15 @@ export function isKey(text: string): boolean {
   if (text.length === 0 || text.length > KEY_BYTES_MAX) return false;
   if (text.includes('\0') || !isWellFormed(text)) return false;
   return text.length * 3 <= KEY_BYTES_MAX || Buffer.byteLength(text, 'utf8') <= KEY_BYTES_MAX;
+}
+
+/** True when these can be the readers of a namespace: at most 256 texts of 1 to 256 bytes, each once. */
+export function areReaders(readers: readonly string[]): boolean {
+  if (readers.length > READERS_MAX || new Set(readers).size < readers.length) return false;
+  return readers.every(
+    (reader) =>
+      reader !== '' && isWellFormed(reader) && Buffer.byteLength(reader, 'utf8') <= READER_BYTES_MAX,
+  );
 }
 
 /**

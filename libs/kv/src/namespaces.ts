@@ -9,7 +9,8 @@ import type { NamespaceRow } from './rows.js';
 import { hashOfRow } from './rows.js';
 import type { RowHash } from './state-hash.js';
 import { LazyRowSum, RowSum, type SummedRow, UNHASHED_MAX } from './state-hash.js';
-import type { Entry, NamespaceRecord, Revision } from './types.js';
+import type { Entry, NamespaceKind, NamespaceRecord, Revision } from './types.js';
+import { revision } from './types.js';
 
 interface NamespaceState extends SummedRow {
   record: NamespaceRecord;
@@ -62,6 +63,11 @@ export class Namespaces {
     const sum = new RowSum(this.#entrySum.value);
     sum.add(this.#rowSum.value);
     return sum.value;
+  }
+
+  /** Entries of one namespace; 0 of one that is not there. */
+  entryCountOf(name: string): number {
+    return this.#states.get(name)?.entries.size ?? 0;
   }
 
   record(name: string): NamespaceRecord | undefined {
@@ -151,6 +157,12 @@ export class Namespaces {
       state.entrySum = new RowSum();
     }
     this.#setRow(state, record, newest);
+  }
+
+  /** A namespace that is there from the start, at revision 0 (K5). */
+  addBuiltIn(name: string, kind: NamespaceKind): void {
+    const zero = revision(0);
+    this.setRecord({ name, kind, deleted: false, revision: zero, createRevision: zero, readers: null }, zero);
   }
 
   /** A consistent view for a snapshot, in order of name, in O(1): what it shares is copied when it next changes. */

@@ -1,6 +1,6 @@
 import { encodeCommand } from './codec.js';
 import type { Stamps } from './commands.testing.js';
-import { commandOf, createNamespace, deleteNamespace, put, remove } from './commands.testing.js';
+import { commandOf, createNamespace, deleteNamespace, put, remove, setReaders } from './commands.testing.js';
 import type { StateMachine, StateMachineOptions } from './state-machine.js';
 import type { ApplyResult, Operation } from './types.js';
 
@@ -37,6 +37,7 @@ function operationOf(random: (bound: number) => number, choice: number): Operati
   const namespace = `n${random(random(2) === 0 ? 3 : NAMESPACES)}`;
   if (choice < 9) return createNamespace(namespace, random(20) === 0 ? 'strict' : 'cached');
   if (choice === 9) return deleteNamespace(namespace);
+  if (choice === 10) return setReaders(namespace, random(2) === 0 ? null : [`p${random(9)}`]);
   const key = `key ${random(KEYS)}`;
   if (choice < 18) return remove(namespace, key);
   return put(namespace, key, new Uint8Array(random(1_200)).fill(random(256)));

@@ -157,5 +157,7 @@ function changeBytes(change: RetainedChange): number {
   if (change instanceof StoredEntry) return CHANGE_OVERHEAD_BYTES + change.byteLength;
   if (change.type === 'delete')
     return CHANGE_OVERHEAD_BYTES + 2 * (change.namespace.length + change.key.length);
-  return CHANGE_OVERHEAD_BYTES + 2 * change.record.name.length;
+  const { name, readers } = change.record;
+  const readersLength = (readers ?? []).reduce((sum, reader) => sum + reader.length, 0);
+  return CHANGE_OVERHEAD_BYTES + 2 * (name.length + readersLength);
 }

@@ -88,6 +88,8 @@ const ERROR_CODES: Record<ApplyErrorCode, number> = {
   IDEMPOTENCY_KEY_REUSED: 9,
   INVALID_COMMAND: 10,
   TOO_MANY_NAMESPACES: 11,
+  NAMESPACE_NOT_CACHED: 12,
+  AUTHORIZATION_CHANGED: 13,
 };
 const ERROR_CODES_BY_NUMBER = new Map(
   Object.entries(ERROR_CODES).map(([code, number]) => [number, code as ApplyErrorCode]),

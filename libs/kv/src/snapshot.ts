@@ -2,7 +2,7 @@ import { ByteReader, ByteWriter, DecodeError } from './bytes.js';
 import { StoredEntry } from './entry-slabs.js';
 import { IdempotencyKeys } from './idempotency.js';
 import type { KeyHashSeed } from './key-hash.js';
-import { isKey, isNamespaceName, compareKeys } from './names.js';
+import { areReaders, isKey, isNamespaceName, compareKeys } from './names.js';
 import type { CapturedNamespace } from './namespaces.js';
 import { Namespaces, namespaceRow } from './namespaces.js';
 import type { OrderedMap } from './ordered-map.js';
@@ -11,8 +11,8 @@ import { Registrations, clientRow } from './registrations.js';
 import type { AnswerRow, ClientRow, CountersRow, IdempotencyRow, NamespaceRow, Row } from './rows.js';
 import { hashOfRow, readRow, writeRow } from './rows.js';
 import { RowSum } from './state-hash.js';
-import type { Entry } from './types.js';
-import { ACCESS_NAMESPACE, VALUE_BYTES_MAX } from './types.js';
+import type { Entry, NamespaceRecord } from './types.js';
+import { ACCESS_NAMESPACE, TOKENS_NAMESPACE, VALUE_BYTES_MAX, isBuiltInNamespace } from './types.js';
 
 // A snapshot is a stream: magic, then rows behind their u32 length, then a length of zero and the state hash. Where a
 // chunk ends means nothing. The order of rows is fixed: counters; each namespace and its entries; each client, least
@@ -214,6 +214,8 @@ class SnapshotLoader {
     const namespaces = this.#namespaces;
     const access = namespaces.record(ACCESS_NAMESPACE);
     check(access?.kind === 'strict' && !access.deleted, 'the namespace access is missing');
+    const tokens = namespaces.record(TOKENS_NAMESPACE);
+    check(tokens === undefined || isBuiltInTokens(tokens), 'the namespace tokens is not the built-in one');
     const state = {
       counters,
       namespaces,
@@ -221,6 +223,8 @@ class SnapshotLoader {
       idempotency: this.#idempotency,
     };
     check(stateHashOf(state) === stateHash, 'the state hash differs');
+    // A snapshot of before there were tokens.
+    if (tokens === undefined) namespaces.addBuiltIn(TOKENS_NAMESPACE, 'cached');
     return state;
   }
 
@@ -238,6 +242,7 @@ class SnapshotLoader {
     check(this.#namespace === null || this.#namespace.record.name < record.name, 'namespaces out of order');
     check(record.createRevision <= record.revision, 'a namespace changed before it was created');
     check(record.revision <= newest && newest <= counters.head, 'a namespace newer than the head');
+    check(record.readers === null || mayHaveReaders(record, record.readers), 'readers that break the rules');
     this.#namespaces.setRecord(record, newest);
     this.#namespace = row;
     this.#keyPrevious = null;
@@ -288,6 +293,15 @@ class SnapshotLoader {
 
 function check(condition: boolean, what: string): asserts condition {
   if (!condition) throw new DecodeError(`snapshot: ${what}`);
+}
+
+/** One that a user made under this name, when it was free, would be read as tokens. */
+function isBuiltInTokens({ kind, deleted, createRevision }: NamespaceRecord): boolean {
+  return kind === 'cached' && !deleted && createRevision === 0;
+}
+
+function mayHaveReaders({ name, kind, deleted }: NamespaceRecord, readers: readonly string[]): boolean {
+  return kind === 'cached' && !deleted && !isBuiltInNamespace(name) && areReaders(readers);
 }
 
 /** The hash of a whole state, 32 hex digits. */

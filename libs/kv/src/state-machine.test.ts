@@ -12,6 +12,7 @@ import {
   remove,
   run,
   seededRandom,
+  setReaders,
   utf8,
 } from './commands.testing.js';
 import type { ApplyResult, Change, Condition } from './types.js';
@@ -45,7 +46,8 @@ describe('namespaces and entries', () => {
 
   test('[K5] access is there from the start, strict, and stays', () => {
     const machine = new StateMachine();
-    const access = { name: 'access', kind: 'strict', deleted: false, revision: 0, createRevision: 0 };
+    const atZero = { deleted: false, revision: 0, createRevision: 0, readers: null };
+    const access = { name: 'access', kind: 'strict', ...atZero };
     expect(machine.namespace('access')).toEqual(access);
     expect(machine.namespaceRevision('access')).toBe(0);
     expect(run(machine, createNamespace('access', 'strict'))).toEqual({
@@ -59,6 +61,93 @@ describe('namespaces and entries', () => {
     expect(run(machine, createNamespace('access', 'cached'))).toEqual(failed('NAMESPACE_KIND_CONFLICT', 0));
     expect(run(machine, deleteNamespace('access'))).toEqual(failed('INVALID_COMMAND', 0));
     expect(codeOf(run(machine, put('access', 'policy'), {}))).toBe('done');
+  });
+
+  test('[K5] tokens is there from the start, cached, and stays; its entries are published', () => {
+    const machine = new StateMachine();
+    expect(machine.namespace('tokens')).toEqual({
+      name: 'tokens',
+      kind: 'cached',
+      deleted: false,
+      revision: 0,
+      createRevision: 0,
+      readers: null,
+    });
+    expect(run(machine, createNamespace('tokens'))).toMatchObject({ created: false, revision: 0, head: 0 });
+    expect(run(machine, createNamespace('tokens', 'strict'))).toEqual(failed('NAMESPACE_KIND_CONFLICT', 0));
+    expect(run(machine, deleteNamespace('tokens'))).toEqual(failed('INVALID_COMMAND', 0));
+    expect(machine.entryCountOf('tokens')).toBe(0);
+    expect(codeOf(run(machine, put('tokens', 'a')))).toBe('done');
+    expect([machine.entryCountOf('tokens'), machine.entryCountOf('never')]).toEqual([1, 0]);
+    expect(machine.publishedRevision).toBe(1);
+  });
+
+  test('[K38] [K39] readers are set, lifted, published, and gone with a deletion', () => {
+    const machine = machineWith('n');
+    run(machine, put('n', 'k'));
+    expect(run(machine, setReaders('n', ['ada', 'bob']))).toEqual({
+      type: 'done',
+      revision: 3,
+      created: false,
+      version: 0,
+      createRevision: 1,
+      head: 3,
+    });
+    const record = { name: 'n', kind: 'cached', deleted: false, revision: 3, createRevision: 1 };
+    expect(machine.namespace('n')).toEqual({ ...record, readers: ['ada', 'bob'] });
+    expect(machine.namespaceRevision('n')).toBe(3);
+    expect(machine.get('n', 'k')).toBeDefined();
+    expect(machine.publishedChanges(revision(2), 1e6, 1)).toEqual({
+      type: 'batch',
+      batch: {
+        epoch: 1,
+        previous: 2,
+        revision: 3,
+        changes: [{ type: 'namespace', record: { ...record, readers: ['ada', 'bob'] } }],
+      },
+    });
+    expect(codeOf(run(machine, setReaders('n', ['ada', 'bob'])))).toBe('done');
+    expect(run(machine, createNamespace('n'))).toMatchObject({ created: false, head: 4 });
+    expect(machine.namespace('n')?.readers).toEqual(['ada', 'bob']);
+    expect(codeOf(run(machine, setReaders('n', [])))).toBe('done');
+    expect(machine.namespace('n')?.readers).toEqual([]);
+    run(machine, deleteNamespace('n'));
+    expect(machine.namespace('n')).toMatchObject({ deleted: true, readers: null, createRevision: 1 });
+    run(machine, createNamespace('n'));
+    expect(machine.namespace('n')).toMatchObject({ readers: null, revision: 7, createRevision: 7 });
+    run(machine, setReaders('n', ['ada']));
+    expect(run(machine, setReaders('n', null))).toMatchObject({ type: 'done', revision: 9 });
+    expect(machine.namespace('n')?.readers).toBeNull();
+  });
+
+  test.each<[string, readonly string[] | null, string]>([
+    ['access', null, 'INVALID_COMMAND'],
+    ['tokens', null, 'INVALID_COMMAND'],
+    ['n', Array.from({ length: 257 }, (_, at) => `p${at}`), 'INVALID_COMMAND'],
+    ['n', ['a', 'a'], 'INVALID_COMMAND'],
+    ['n', [''], 'INVALID_COMMAND'],
+    ['n', ['é'.repeat(129)], 'INVALID_COMMAND'],
+    ['n', Array.from({ length: 2_000 }, (_, at) => `p${at}`), 'INVALID_COMMAND'],
+    ['strict', ['a'], 'NAMESPACE_NOT_CACHED'],
+    ['never', ['a'], 'NAMESPACE_NOT_FOUND'],
+    ['gone', null, 'NAMESPACE_NOT_FOUND'],
+  ])('[K38] of %s to %j: %s', (name, readers, code) => {
+    const machine = machineWith('n', 'gone');
+    run(machine, createNamespace('strict', 'strict'));
+    run(machine, deleteNamespace('gone'));
+    expect(run(machine, setReaders(name, readers))).toEqual(failed(code, 4));
+  });
+
+  test('[K38] the largest of everything is fine', () => {
+    const machine = machineWith('n');
+    const readers = Array.from(
+      { length: 256 },
+      (_, at) => `${String(at).padStart(4, '0')}${'é'.repeat(126)}`,
+    );
+    expect(codeOf(run(machine, setReaders('n', readers)))).toBe('done');
+    const restored = StateMachine.restore(machine.snapshot());
+    expect(restored.namespace('n')?.readers).toEqual(readers);
+    expect(restored.stateHash()).toBe(machine.stateHash());
   });
 
   test('[K6] [K7] a name keeps its kind through deletion and comes back empty', () => {
@@ -87,6 +176,7 @@ describe('namespaces and entries', () => {
       deleted: true,
       revision: 4,
       createRevision: 1,
+      readers: null,
     });
     for (const operation of [
       put('n', 'a'),
@@ -103,11 +193,11 @@ describe('namespaces and entries', () => {
       createRevision: 5,
     });
     expect(machine.list('n', { prefix: '', limit: 10 })).toEqual({ entries: [], truncated: false });
-    expect(machine.namespaces().map((record) => record.name)).toEqual(['access', 'n']);
+    expect(machine.namespaces().map((record) => record.name)).toEqual(['access', 'n', 'tokens']);
   });
 
   test('[K31] a name beyond the limit is refused; deleted names count, and re-creation is no new name', () => {
-    const machine = new StateMachine({ namespacesMax: 3 });
+    const machine = new StateMachine({ namespacesMax: 4 });
     run(machine, createNamespace('a'));
     run(machine, createNamespace('b'));
     run(machine, deleteNamespace('a'));
@@ -239,7 +329,7 @@ describe('namespaces and entries', () => {
     expect(() => machine.list('n', { prefix: '', limit: 1001 })).toThrow(/limit/);
   });
 
-  test('[K38] pages have each entry once, in order, at least one a page, and end with the last', () => {
+  test('[K41] pages have each entry once, in order, at least one a page, and end with the last', () => {
     const machine = machineWith('n', 'm');
     const keys = ['a', 'a/', 'a/b', 'b', '\u{ff5e}', '\u{1f600}'];
     for (const key of keys.toReversed()) run(machine, put('n', key, new Uint8Array(100)));
@@ -339,6 +429,60 @@ describe('exactly once, link clients', () => {
     expect(codeOf(run(machine, put('n', 'k'), stamp(1, 0, 2)))).toBe('REGISTRATION_EXPIRED');
     expect(run(machine, put('n', 'k'), stamp(1, 0, 1))).toMatchObject({ type: 'done', revision: 2 });
     expect(codeOf(run(machine, put('n', 'k'), stamp(1, 0, 3)))).toBe('done');
+  });
+});
+
+describe('authorisation', () => {
+  const registration = { clientId: 1, sequence: 1, completedThrough: 0 };
+
+  function withTokens(): StateMachine {
+    const machine = machineWith('n');
+    run(machine, 'register');
+    expect(codeOf(run(machine, put('n', 'before'), { ifTokensRevision: 0 }))).toBe('done');
+    run(machine, put('tokens', 'one'));
+    return machine;
+  }
+
+  test('[K40] a command that was authorised before the newest change of tokens does nothing', () => {
+    const machine = withTokens();
+    expect(machine.namespaceRevision('tokens')).toBe(3);
+    expect(run(machine, put('n', 'k'), { ifTokensRevision: 0 })).toEqual(failed('AUTHORIZATION_CHANGED', 3));
+    expect(run(machine, put('n', 'k'), { ifTokensRevision: 4 })).toEqual(failed('AUTHORIZATION_CHANGED', 3));
+    expect(machine.get('n', 'k')).toBeUndefined();
+    expect(codeOf(run(machine, put('n', 'k'), { ifTokensRevision: 3 }))).toBe('done');
+    // Other namespaces do not matter, and a deletion in tokens does.
+    expect(codeOf(run(machine, put('access', 'p')))).toBe('done');
+    expect(codeOf(run(machine, put('n', 'k'), { ifTokensRevision: 3 }))).toBe('done');
+    run(machine, remove('tokens', 'one'));
+    expect(codeOf(run(machine, put('n', 'k'), { ifTokensRevision: 3 }))).toBe('AUTHORIZATION_CHANGED');
+  });
+
+  test('[K40] it is looked at before both layers of exactly once, and neither keeps it', () => {
+    const machine = withTokens();
+    const stamps = { registration, idempotency: { key: 'k' } };
+    const hash = (): string => machine.stateHash();
+    run(machine, put('n', 'k'), { ...stamps, ifTokensRevision: 0 });
+    expect(machine.load).toMatchObject({ answersPerClient: 0, idempotencyKeys: 0 });
+    const done = run(machine, put('n', 'k'), { ...stamps, ifTokensRevision: 3 });
+    expect(done.type).toBe('done');
+    // Who lost his right is not told what became of his write either: it has to be authorised anew first.
+    expect(codeOf(run(machine, put('n', 'k'), { ...stamps, ifTokensRevision: 0 }))).toBe(
+      'AUTHORIZATION_CHANGED',
+    );
+    expect(run(machine, put('n', 'k'), { ...stamps, ifTokensRevision: 3 })).toEqual(done);
+    expect(run(machine, put('n', 'k'), stamps)).toEqual(done);
+    expect(StateMachine.restore(machine.snapshot()).stateHash()).toBe(hash());
+  });
+
+  test('[K40] [K17] [K22] refused it is no use of its client, but its time counts', () => {
+    const machine = new StateMachine({ registrationsMax: 2 });
+    run(machine, 'register');
+    run(machine, 'register');
+    run(machine, put('tokens', 'one'));
+    run(machine, put('n', 'k'), { registration, ifTokensRevision: 0, timeMs: 77 });
+    expect(machine.timeMs).toBe(77);
+    run(machine, 'register');
+    expect(codeOf(run(machine, put('n', 'k'), { registration }))).toBe('REGISTRATION_EXPIRED');
   });
 });
 

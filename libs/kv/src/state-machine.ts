@@ -4,7 +4,7 @@ import { type EncodedEntry, decodeCommand } from './codec.js';
 import type { StoredEntry } from './entry-slabs.js';
 import { IdempotencyKeys, isIdempotencyStampPossible } from './idempotency.js';
 import type { KeyHashSeed } from './key-hash.js';
-import { isKey, isNamespaceName } from './names.js';
+import { areReaders, isKey, isNamespaceName } from './names.js';
 import { Namespaces } from './namespaces.js';
 import { Registrations } from './registrations.js';
 import type { RetainedChange } from './retained-changes.js';
@@ -28,8 +28,16 @@ import type {
   PutOperation,
   RegistrationStamp,
   Revision,
+  SetReadersOperation,
 } from './types.js';
-import { ACCESS_NAMESPACE, LIST_LIMIT_MAX, VALUE_BYTES_MAX, revision } from './types.js';
+import {
+  ACCESS_NAMESPACE,
+  LIST_LIMIT_MAX,
+  TOKENS_NAMESPACE,
+  VALUE_BYTES_MAX,
+  isBuiltInNamespace,
+  revision,
+} from './types.js';
 
 /**
  * Those from `registrationsMax` to `namespacesMax` are part of what makes apply deterministic: every member must run with the same. The first
@@ -144,6 +152,16 @@ export class StateMachine {
     return this.#namespaces.entryCount;
   }
 
+  /** Entries of one namespace; 0 of one that is not there. */
+  entryCountOf(namespace: string): number {
+    return this.#namespaces.entryCountOf(namespace);
+  }
+
+  /** The newest time of the log, in milliseconds: the maximum of what leaders wrote into it (K22). */
+  get timeMs(): number {
+    return this.#counters.timeMs;
+  }
+
   /** Revision of the newest change inside the namespace, its record included; 0 if there is none. */
   namespaceRevision(name: string): Revision {
     return this.#namespaces.newest(name) ?? revision(0);
@@ -250,7 +268,12 @@ export class StateMachine {
     if (command === null) return this.#failed('INVALID_COMMAND');
     const timeMs = Math.max(this.#counters.timeMs, command.timeMs);
     this.#counters.timeMs = timeMs;
-    const { body, registration, idempotency } = command;
+    const { body, registration, idempotency, ifTokensRevision } = command;
+    // Before both layers of exactly once: it says nothing about the write, but that it has to be authorised anew. So no layer keeps it.
+    if (ifTokensRevision !== null && ifTokensRevision !== this.namespaceRevision(TOKENS_NAMESPACE)) {
+      // mark: a change of tokens stops a write behind it
+      return this.#failed('AUTHORIZATION_CHANGED');
+    }
     if (body.type === 'operation') return this.#applyRegistered(registration, idempotency, body.operation);
     // Nothing to number and nothing to repeat: a second registration is only a client that is never used.
     if (registration !== null || idempotency !== null) return this.#failed('INVALID_COMMAND');
@@ -314,6 +337,8 @@ export class StateMachine {
         return this.#createNamespace(operation);
       case 'deleteNamespace':
         return this.#deleteNamespace(operation);
+      case 'setReaders':
+        return this.#setReaders(operation);
     }
   }
 
@@ -382,17 +407,35 @@ export class StateMachine {
       return this.#failed('TOO_MANY_NAMESPACES');
     }
     const next = revision(this.head + 1);
-    this.#setRecord({ name, kind, deleted: false, revision: next, createRevision: next });
+    this.#setRecord({
+      name,
+      kind,
+      deleted: false,
+      revision: next,
+      createRevision: next,
+      readers: null,
+    });
     return this.#doneWithoutEntry(next, true, next);
   }
 
   #deleteNamespace(operation: DeleteNamespaceOperation): ApplyResult {
     const { namespace: name } = operation;
-    if (name === ACCESS_NAMESPACE) return this.#failed('INVALID_COMMAND');
+    if (isBuiltInNamespace(name)) return this.#failed('INVALID_COMMAND');
     const before = this.#namespaces.record(name);
     if (before === undefined || before.deleted) return this.#failed('NAMESPACE_NOT_FOUND');
     const next = revision(this.head + 1);
-    this.#setRecord({ ...before, deleted: true, revision: next });
+    this.#setRecord({ ...before, deleted: true, revision: next, readers: null });
+    return this.#doneWithoutEntry(next, false, before.createRevision);
+  }
+
+  #setReaders({ namespace: name, readers }: SetReadersOperation): ApplyResult {
+    if (isBuiltInNamespace(name) || (readers !== null && !areReaders(readers)))
+      return this.#failed('INVALID_COMMAND');
+    const before = this.#namespaces.record(name);
+    if (before === undefined || before.deleted) return this.#failed('NAMESPACE_NOT_FOUND');
+    if (before.kind !== 'cached') return this.#failed('NAMESPACE_NOT_CACHED');
+    const next = revision(this.head + 1);
+    this.#setRecord({ ...before, revision: next, readers });
     return this.#doneWithoutEntry(next, false, before.createRevision);
   }
 
@@ -476,10 +519,8 @@ export class SnapshotRestorer {
 function emptyState(limits: Required<StateMachineOptions>): RestoredState {
   const zero = revision(0);
   const namespaces = new Namespaces(limits.keyHashSeed);
-  namespaces.setRecord(
-    { name: ACCESS_NAMESPACE, kind: 'strict', deleted: false, revision: zero, createRevision: zero },
-    zero,
-  );
+  namespaces.addBuiltIn(ACCESS_NAMESPACE, 'strict');
+  namespaces.addBuiltIn(TOKENS_NAMESPACE, 'cached');
   return {
     counters: {
       type: 'counters',

@@ -19,15 +19,28 @@ export type NamespaceKind = 'strict' | 'cached';
 
 /** The built-in strict namespace of policies and entities. Written through /v1/access only. */
 export const ACCESS_NAMESPACE = 'access';
+/**
+ * The built-in cached namespace of access tokens: it travels in the published chain, so that whoever shows revision r
+ * has applied every change of tokens up to r. Written through /v1/access/tokens only.
+ */
+export const TOKENS_NAMESPACE = 'tokens';
+
+/** True for a namespace that is there from the start, keeps its record for ever, and has routes of its own. */
+export function isBuiltInNamespace(name: string): boolean {
+  return name === ACCESS_NAMESPACE || name === TOKENS_NAMESPACE;
+}
 
 export interface NamespaceRecord {
   readonly name: string;
   readonly kind: NamespaceKind;
   /** True: a tombstone. The name and its kind stay taken. */
   readonly deleted: boolean;
-  /** When the record itself was last created, deleted or re-created. */
+  /** When the record itself was last created, deleted or re-created, or its readers were set. */
   readonly revision: Revision;
+  /** Equal to `revision` in the record of a creation, and in no other. */
   readonly createRevision: Revision;
+  /** The principals that may read its entries, besides the admin; null: whoever may read at all. Never but of a cached namespace. */
+  readonly readers: readonly string[] | null;
 }
 
 export interface Entry {
@@ -53,6 +66,8 @@ export const LIST_BYTES_MAX = 1024 * 1024;
 export function listBytesOf(entry: Pick<Entry, 'key' | 'value'>): number {
   return entry.value.length + 2 * entry.key.length + 64;
 }
+export const READERS_MAX = 256;
+export const READER_BYTES_MAX = 256;
 
 export type Condition =
   | { readonly type: 'none' }
@@ -85,7 +100,19 @@ export interface DeleteNamespaceOperation {
   readonly type: 'deleteNamespace';
   readonly namespace: string;
 }
-export type Operation = PutOperation | DeleteOperation | CreateNamespaceOperation | DeleteNamespaceOperation;
+/** Of a cached namespace that is not built in. */
+export interface SetReadersOperation {
+  readonly type: 'setReaders';
+  readonly namespace: string;
+  /** At most 256 of 1 to 256 bytes, each once; null: whoever may read at all. */
+  readonly readers: readonly string[] | null;
+}
+export type Operation =
+  | PutOperation
+  | DeleteOperation
+  | CreateNamespaceOperation
+  | DeleteNamespaceOperation
+  | SetReadersOperation;
 
 /** Exactly once, first layer: a link client numbers its requests. */
 export interface RegistrationStamp {
@@ -113,6 +140,11 @@ export interface Command {
   readonly timeMs: number;
   readonly registration: RegistrationStamp | null;
   readonly idempotency: IdempotencyStamp | null;
+  /**
+   * The revision of the newest change of `tokens` that the caller's right was found at. If it is another when the command is applied,
+   * nothing is done: a revocation that is already in the log stops every write behind it. Null: his right is not in the log.
+   */
+  readonly ifTokensRevision: Revision | null;
   readonly body: CommandBody;
 }
 
@@ -120,9 +152,11 @@ export type ApplyErrorCode =
   | 'NAMESPACE_NOT_FOUND'
   | 'NAMESPACE_KIND_CONFLICT'
   | 'TOO_MANY_NAMESPACES'
+  | 'NAMESPACE_NOT_CACHED'
   | 'ENTRY_NOT_FOUND'
   | 'PRECONDITION_FAILED'
   | 'NAMESPACE_CHANGED'
+  | 'AUTHORIZATION_CHANGED'
   | 'REGISTRATION_EXPIRED'
   | 'SEQUENCE_COMPLETED'
   | 'TOO_MANY_OUTSTANDING'

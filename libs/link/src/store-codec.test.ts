@@ -1,4 +1,4 @@
-import { ERRORS, type StoreRequest, type StoreResponse, failure, isErrorCode } from '@quorate/api';
+import { ERRORS, NEEDS, type StoreRequest, type StoreResponse, failure, isErrorCode } from '@quorate/api';
 import { ByteReader, ByteWriter, DecodeError, type Operation, revision } from '@quorate/kv';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -40,6 +40,8 @@ const operations: Operation[] = [
   },
   { type: 'createNamespace', namespace: 'limits', kind: 'strict' },
   { type: 'deleteNamespace', namespace: 'limits' },
+  { type: 'setReaders', namespace: 'content', readers: ['ada', 'é'] },
+  { type: 'setReaders', namespace: 'content', readers: null },
 ];
 const check = {
   principal: { type: 'User', id: 'ann' },
@@ -61,6 +63,8 @@ const requests: Record<StoreRequest['type'], StoreRequest[]> = {
   namespace: [{ type: 'namespace', token, namespace: 'content' }],
   namespaces: [{ type: 'namespaces', token }],
   check: [{ type: 'check', token, check }],
+  caller: NEEDS.map((need) => ({ type: 'caller', token, need })),
+  tokens: [{ type: 'tokens', token, prefix: '0123', limit: 1000 }],
   status: [{ type: 'status' }],
   probe: [{ type: 'probe' }],
   changes: [{ type: 'changes', after: revision(5), minRevision: revision(7), bytesMax: 1_000_000 }],
@@ -99,6 +103,7 @@ const record = {
   deleted: false,
   revision: revision(1),
   createRevision: revision(1),
+  readers: null,
 };
 const deleted = { type: 'delete' as const, namespace: 'content', key: 'b', revision: revision(7) };
 const responses: Record<StoreResponse['type'], StoreResponse[]> = {
@@ -122,12 +127,41 @@ const responses: Record<StoreResponse['type'], StoreResponse[]> = {
     { type: 'entry', entry: null, kind: 'strict', head },
   ],
   entries: [{ type: 'entries', entries: [entry, entry], truncated: true, kind: 'cached', head }],
-  namespace: [{ type: 'namespace', record, head }],
+  namespace: [
+    { type: 'namespace', record, head },
+    { type: 'namespace', record: { ...record, readers: ['ada', 'é'] }, head },
+  ],
   namespaces: [{ type: 'namespaces', records: [record, { ...record, kind: 'strict', deleted: true }], head }],
   decision: [
     {
       type: 'decision',
       decision: { allowed: true, revision: head, policies: ['p1', 'p2'], reason: 'ok' },
+      head,
+    },
+  ],
+  caller: [{ type: 'caller', principal: 'ada', head }],
+  tokens: [
+    {
+      type: 'tokens',
+      tokens: [
+        {
+          id: '0123456789ab',
+          name: 'the site',
+          principal: 'ada',
+          scopes: ['*', 'entries:read@content'],
+          expiresAtMs: 1_700_000_000_000,
+          createRevision: revision(3),
+        },
+        {
+          id: 'ffffffffffff',
+          name: 'é',
+          principal: 'bob',
+          scopes: [],
+          expiresAtMs: null,
+          createRevision: revision(4),
+        },
+      ],
+      truncated: true,
       head,
     },
   ],

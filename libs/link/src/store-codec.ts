@@ -1,5 +1,13 @@
-import type { BackupChunk, CheckRequest, StoreFailure, StoreRequest, StoreResponse } from '@quorate/api';
-import { isErrorCode } from '@quorate/api';
+import type {
+  BackupChunk,
+  CheckRequest,
+  Need,
+  StoreFailure,
+  StoreRequest,
+  StoreResponse,
+  TokenSummary,
+} from '@quorate/api';
+import { NEEDS, isErrorCode } from '@quorate/api';
 import type { Entry, NamespaceKind, Revision } from '@quorate/kv';
 import {
   ByteReader,
@@ -50,6 +58,8 @@ const REQUEST: Record<StoreRequest['type'], number> = {
   snapshot: 16,
   backup: 17,
   content: 18,
+  tokens: 19,
+  caller: 20,
 };
 const RESPONSE: Record<StoreResponse['type'], number> = {
   failed: 0,
@@ -72,6 +82,8 @@ const RESPONSE: Record<StoreResponse['type'], number> = {
   snapshotTaken: 17,
   backupChunk: 18,
   content: 19,
+  tokens: 20,
+  caller: 21,
 };
 
 /** Appends a request. Throws EncodeError for text with a lone surrogate. */
@@ -99,6 +111,15 @@ export function encodeStoreRequest(writer: ByteWriter, request: StoreRequest): v
     case 'namespace':
       writer.string(request.token);
       writer.string(request.namespace);
+      break;
+    case 'caller':
+      writer.string(request.token);
+      writer.string(request.need);
+      break;
+    case 'tokens':
+      writer.string(request.token);
+      writer.string(request.prefix);
+      writer.u32(request.limit);
       break;
     case 'namespaces':
       writer.string(request.token);
@@ -179,6 +200,15 @@ function readRequest(reader: ByteReader): StoreRequest {
       return { type: 'namespace', token: readToken(reader), namespace: readName(reader) };
     case REQUEST.namespaces:
       return { type: 'namespaces', token: readToken(reader) };
+    case REQUEST.caller:
+      return { type: 'caller', token: readToken(reader), need: readNeed(reader) };
+    case REQUEST.tokens:
+      return {
+        type: 'tokens',
+        token: readToken(reader),
+        prefix: readKey(reader),
+        limit: reader.u32(),
+      };
     case REQUEST.check:
       return { type: 'check', token: readToken(reader), check: readCheck(reader) };
     case REQUEST.status:
@@ -263,6 +293,13 @@ export function encodeStoreResponse(writer: ByteWriter, response: StoreResponse)
       writer.u53(response.decision.revision);
       writeList(writer, response.decision.policies, (target, policy) => target.string(policy));
       writer.string(response.decision.reason);
+      return writer.u53(response.head);
+    case 'caller':
+      writer.string(response.principal);
+      return writer.u53(response.head);
+    case 'tokens':
+      writeList(writer, response.tokens, writeTokenSummary);
+      writer.boolean(response.truncated);
       return writer.u53(response.head);
     case 'status':
       return writer.string(JSON.stringify(response.status));
@@ -354,6 +391,15 @@ function readResponse(reader: ByteReader, type: number): StoreResponse {
       };
     case RESPONSE.decision:
       return { type: 'decision', decision: readDecision(reader), head: readRevision(reader) };
+    case RESPONSE.caller:
+      return { type: 'caller', principal: readName(reader), head: readRevision(reader) };
+    case RESPONSE.tokens:
+      return {
+        type: 'tokens',
+        tokens: readList(reader, readTokenSummary),
+        truncated: reader.boolean(),
+        head: readRevision(reader),
+      };
     case RESPONSE.status:
       return readStatus(reader);
     case RESPONSE.transferred:
@@ -526,6 +572,26 @@ function readList<Item>(reader: ByteReader, read: (reader: ByteReader) => Item):
   return items;
 }
 
+function writeTokenSummary(writer: ByteWriter, token: TokenSummary): void {
+  writer.string(token.id);
+  writer.string(token.name);
+  writer.string(token.principal);
+  writeList(writer, token.scopes, (target, scope) => target.string(scope));
+  writeCountOrNull(writer, token.expiresAtMs);
+  writer.u53(token.createRevision);
+}
+
+function readTokenSummary(reader: ByteReader): TokenSummary {
+  return {
+    id: readName(reader),
+    name: readName(reader),
+    principal: readName(reader),
+    scopes: readList(reader, readName),
+    expiresAtMs: readCountOrNull(reader),
+    createRevision: readRevision(reader),
+  };
+}
+
 function writeEntryOrNull(writer: ByteWriter, entry: Entry | null): void {
   writer.boolean(entry !== null);
   if (entry !== null) writeEntry(writer, entry);
@@ -554,6 +620,12 @@ function readKind(reader: ByteReader): NamespaceKind {
 
 function readToken(reader: ByteReader): string {
   return reader.string(TOKEN_BYTES_MAX);
+}
+function readNeed(reader: ByteReader): Need {
+  const text = reader.string(NAME_BYTES_MAX);
+  const need = NEEDS.find((known) => known === text);
+  if (need === undefined) throw new DecodeError(`unknown right ${text}`);
+  return need;
 }
 function readName(reader: ByteReader): string {
   return reader.string(NAME_BYTES_MAX);

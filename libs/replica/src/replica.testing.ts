@@ -2,17 +2,14 @@ import { revision, type Operation } from '@quorate/kv';
 import { memberId, type MemberId, type Message } from '@quorate/raft';
 import { formatWal, openWal } from '@quorate/wal';
 import { SimulatedDisk } from '@quorate/wal/testing';
-import type { StoreRequest, StoreResponse } from '@quorate/api';
+import { hashToken, type StoreRequest, type StoreResponse } from '@quorate/api';
 import { Replica, type ReplicaConfig, type ReplicaEnvironment } from './replica.js';
 import { RequestHandler, type RequestPolicies } from './requests.js';
 import type { Divergence } from './state-hashes.js';
 
 const CLUSTER = { clusterId: '0123456789abcdef', epoch: 1 };
 const policies: RequestPolicies = {
-  authorize: (token) =>
-    token === 'right'
-      ? { principal: 'admin' }
-      : { type: 'failed', code: 'UNAUTHENTICATED', message: '', details: {} },
+  adminTokenHash: hashToken('right'),
   decide: (machine) => ({
     allowed: false,
     revision: machine.namespaceRevision('access'),

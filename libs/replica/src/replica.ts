@@ -225,6 +225,21 @@ export class Replica {
     this.#deferFlush();
   }
 
+  /** The instant for what expires, in milliseconds since 1970: this member's clock, and never before the newest time of the log. */
+  get nowMs(): number {
+    return Math.max(this.#environment.wallClockMs(), this.#machine.timeMs);
+  }
+
+  /** For deadlines. */
+  get monotonicMs(): number {
+    return this.#environment.monotonicMs();
+  }
+
+  /** Why no write can be proposed here now, or null. */
+  get proposalRefusal(): StoreFailure | null {
+    return this.#refusal() ?? this.#notLeading();
+  }
+
   /** The replicated state. Another object after a snapshot of the leader was installed: never to be kept. */
   get machine(): StateMachine {
     return this.#machine;
@@ -292,12 +307,12 @@ export class Replica {
     deadlineMs: number,
     callback: (outcome: ApplyResult | StoreFailure) => void,
   ): void {
-    const refusal = this.#refusal() ?? this.#notLeading();
+    const refusal = this.proposalRefusal;
     if (refusal !== null) return callback(refusal);
     if (this.#proposals.size >= this.#waitingMax) return callback(overloaded());
-    const { registration, idempotency, body } = command;
+    const { registration, idempotency, ifTokensRevision, body } = command;
     const timeMs = Math.max(0, Math.floor(this.#environment.wallClockMs()));
-    const payload = encodeCommand({ timeMs, registration, idempotency, body });
+    const payload = encodeCommand({ timeMs, registration, idempotency, ifTokensRevision, body });
     const result = this.raft.propose(payload);
     if (result.type === 'notLeader') return callback(this.#notLeader());
     if (result.type === 'overloaded') return callback(overloaded());

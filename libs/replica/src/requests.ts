@@ -1,6 +1,9 @@
 import { createHash } from 'node:crypto';
 import {
+  authorizeToken,
   failure,
+  isAccessToken,
+  type Caller,
   type CheckRequest,
   type Decision,
   type ErrorCode,
@@ -16,21 +19,24 @@ import {
   LIST_BYTES_MAX,
   LIST_LIMIT_MAX,
   listBytesOf,
+  TOKENS_NAMESPACE,
   encodeOperation,
   type ApplyErrorCode,
   type ApplyResult,
   type Entry,
   type Operation,
+  type Revision,
   type StateMachine,
 } from '@quorate/kv';
 import { memberId } from '@quorate/raft';
 import type { Replica } from './replica.js';
 import type { TakenSnapshot } from './snapshots.js';
+import { listTokens, refuseTokenChange, withTokenKey } from './token-changes.js';
 
 /** The decisions that the store's wiring hands in: who may, and what a policy says. All are synchronous and pure. */
 export interface RequestPolicies {
-  /** Verifies the caller's token and rights: the one function for every path into the store. */
-  authorize(token: string, need: Need): { readonly principal: string } | StoreFailure;
+  /** SHA-256 of the admin token in hex. All other tokens are in the state. */
+  readonly adminTokenHash: string;
   decide(machine: StateMachine, check: CheckRequest): Decision;
   /** May this change of the namespace `access` be proposed, given the state now? Null: yes. */
   validateAccessChange(machine: StateMachine, operation: Operation): StoreFailure | null;
@@ -39,6 +45,21 @@ export interface RequestPolicies {
 
 const CHANGES_BYTES_MAX = 1024 * 1024;
 const CONTENT_BYTES_MAX = 512 * 1024;
+/** A write that finds the tokens changed is authorised and proposed anew, so many times in all. */
+const PROPOSALS_MAX = 8;
+
+type ReadRequest = StoreRequest & {
+  type: 'get' | 'list' | 'namespace' | 'namespaces' | 'check' | 'tokens' | 'caller';
+};
+
+/** A write on its way through its attempts. */
+interface PendingWrite {
+  readonly request: StoreRequest & { readonly type: 'write' };
+  /** By the monotonic clock. */
+  readonly expiresMs: number;
+  readonly respond: (response: StoreResponse) => void;
+  proposals: number;
+}
 
 /**
  * W2: answers one request to a member. Reads and checks are answered behind a read barrier, in one synchronous step on one state;
@@ -62,17 +83,22 @@ export class RequestHandler {
     switch (request.type) {
       case 'register':
         return this.#replica.propose(
-          { registration: null, idempotency: null, body: { type: 'register' } },
+          { registration: null, idempotency: null, ifTokensRevision: null, body: { type: 'register' } },
           deadlineMs,
           (o) => respond(registered(o)),
         );
       case 'write':
-        return this.#write(request, deadlineMs, respond);
+        return this.#write(
+          { request, expiresMs: this.#replica.monotonicMs + deadlineMs, respond, proposals: 0 },
+          false,
+        );
       case 'get':
       case 'list':
       case 'namespace':
       case 'namespaces':
       case 'check':
+      case 'tokens':
+      case 'caller':
         return this.#read(request, deadlineMs, respond);
       case 'status':
         return respond({ type: 'status', status: this.#replica.status() });
@@ -96,14 +122,47 @@ export class RequestHandler {
     }
   }
 
-  /** What operators ask for. */
+  /**
+   * W2: the one decision about a caller, on the state as it is here and now. That state may be old: a "no" holds only behind a barrier, a
+   * "yes" only behind a barrier or for the revision of the tokens that it was found at.
+   */
+  #authorize(token: string, need: Need, namespace: string | null): Caller | StoreFailure {
+    const { machine, nowMs } = this.#replica;
+    const isRead = need === 'entries:read' && namespace !== null;
+    return authorizeToken({
+      adminTokenHash: this.#policies.adminTokenHash,
+      token,
+      recordOf: (tokenHash) => machine.get(TOKENS_NAMESPACE, tokenHash)?.value ?? null,
+      need,
+      namespace,
+      readers: isRead ? (machine.namespace(namespace)?.readers ?? null) : null,
+      nowMs,
+    });
+  }
+
+  /** What operators ask for. The admin needs no quorum for what the member does on its own; any other token is looked up behind a barrier. */
   #operate(
     request: StoreRequest & { type: 'transfer' | 'snapshot' | 'backup' },
     deadlineMs: number,
     respond: (response: StoreResponse) => void,
   ): void {
-    const caller = this.#policies.authorize(request.token, 'cluster:admin');
-    if ('type' in caller) return respond(caller);
+    const before = this.#authorize(request.token, 'cluster:admin', null);
+    if (!('type' in before) && before.isAdmin) return this.#operateAllowed(request, deadlineMs, respond);
+    if ('type' in before && !isAccessToken(request.token)) return respond(before);
+    const expiresMs = this.#replica.monotonicMs + deadlineMs;
+    this.#replica.readBarrier(deadlineMs, (refusal) => {
+      if (refusal !== null) return respond(refusal);
+      const caller = this.#authorize(request.token, 'cluster:admin', null);
+      if ('type' in caller) return respond(caller);
+      this.#operateAllowed(request, Math.max(0, expiresMs - this.#replica.monotonicMs), respond);
+    });
+  }
+
+  #operateAllowed(
+    request: StoreRequest & { type: 'transfer' | 'snapshot' | 'backup' },
+    deadlineMs: number,
+    respond: (response: StoreResponse) => void,
+  ): void {
     const replica = this.#replica;
     switch (request.type) {
       case 'transfer':
@@ -139,62 +198,91 @@ export class RequestHandler {
     return { type: 'backupChunk', clusterId, epoch, index, term, revision, chunk, chunkCount, digest, data };
   }
 
-  #write(
-    request: StoreRequest & { type: 'write' },
-    deadlineMs: number,
-    respond: (response: StoreResponse) => void,
-  ): void {
-    const { operation, registration } = request;
-    const caller = this.#policies.authorize(request.token, needOfWrite(operation));
-    if ('type' in caller) return respond(caller);
-    const refusal = this.#refuseAccessChange(operation);
+  /** `isConfirmed`: the state is at least as new as any write acknowledged before this request came. */
+  #write(write: PendingWrite, isConfirmed: boolean): void {
+    const { request, respond } = write;
+    const { operation, registration, idempotencyKey } = request;
+    const caller = this.#authorize(request.token, needOfWrite(operation), operation.namespace);
+    if ('type' in caller)
+      return isConfirmed || !isAccessToken(request.token) ? respond(caller) : this.#writeBehindBarrier(write);
+    const refusal = this.#refuseChange(operation);
     if (refusal !== null) return respond(refusal);
-    const guarded = guardAccessChange(operation, this.#replica.machine);
     const idempotency =
-      request.idempotencyKey === null
+      idempotencyKey === null
         ? null
-        : { principal: caller.principal, key: request.idempotencyKey, fingerprint: fingerprint(operation) };
+        : { principal: caller.principal, key: idempotencyKey, fingerprint: fingerprint(operation) };
+    const { machine } = this.#replica;
+    const ifTokensRevision = fenceOf(caller, operation, machine);
+    const guarded = guardAccessChange(operation, machine);
+    write.proposals += 1;
     this.#replica.propose(
-      { registration, idempotency, body: { type: 'operation', operation: guarded } },
-      deadlineMs,
-      (o) => respond(written(o)),
+      { registration, idempotency, ifTokensRevision, body: { type: 'operation', operation: guarded } },
+      this.#leftMs(write),
+      (outcome) => {
+        const isStale = outcome.type === 'failed' && outcome.code === 'AUTHORIZATION_CHANGED';
+        // What refused it is applied here, so this state has all that was acknowledged before the request.
+        if (isStale && write.proposals < PROPOSALS_MAX && this.#leftMs(write) > 0) this.#write(write, true);
+        else respond(written(outcome));
+      },
     );
+  }
+
+  /** The token, or the right, may be newer than what is applied here: a leader that was just elected has much to apply. */
+  #writeBehindBarrier(write: PendingWrite): void {
+    const refusal = this.#replica.proposalRefusal;
+    if (refusal !== null) return write.respond(refusal);
+    this.#replica.readBarrier(this.#leftMs(write), (failed) =>
+      failed === null ? this.#write(write, true) : write.respond(failed),
+    );
+  }
+
+  #leftMs({ expiresMs }: PendingWrite): number {
+    return Math.max(0, expiresMs - this.#replica.monotonicMs);
   }
 
   /**
    * Policies and entities are validated before they are proposed, against the state at access revision v; the command carries
    * "if the access revision is still v", so apply needs no policy engine.
    */
-  #refuseAccessChange(operation: Operation): StoreFailure | null {
-    if (operation.namespace !== ACCESS_NAMESPACE) return null;
-    if (this.#replica.raft.role !== 'leader')
-      return failure('NOT_LEADER', undefined, { leader: this.#replica.raft.leader });
-    return this.#policies.validateAccessChange(this.#replica.machine, operation);
+  #refuseChange(operation: Operation): StoreFailure | null {
+    const { namespace } = operation;
+    if (namespace !== ACCESS_NAMESPACE && namespace !== TOKENS_NAMESPACE) return null;
+    const { raft, machine } = this.#replica;
+    if (raft.role !== 'leader') return failure('NOT_LEADER', undefined, { leader: raft.leader });
+    if (namespace === TOKENS_NAMESPACE) return refuseTokenChange(machine, operation);
+    return this.#policies.validateAccessChange(machine, operation);
   }
 
-  #read(
-    request: StoreRequest & { type: 'get' | 'list' | 'namespace' | 'namespaces' | 'check' },
-    deadlineMs: number,
-    respond: (response: StoreResponse) => void,
-  ): void {
-    const caller = this.#policies.authorize(request.token, needOfRead(request));
-    if ('type' in caller) return respond(caller);
-    if (request.type === 'list' && !(request.limit >= 1 && request.limit <= LIST_LIMIT_MAX)) {
+  #read(request: ReadRequest, deadlineMs: number, respond: (response: StoreResponse) => void): void {
+    if (
+      (request.type === 'list' || request.type === 'tokens') &&
+      !(request.limit >= 1 && request.limit <= LIST_LIMIT_MAX)
+    ) {
       return respond(failure('INVALID_REQUEST', `limit must be 1 to ${LIST_LIMIT_MAX}.`, { field: 'limit' }));
     }
+    if (!isAccessToken(request.token)) {
+      const caller = this.#authorize(request.token, needOfRead(request), namespaceOf(request));
+      if ('type' in caller) return respond(caller);
+    }
     // From the barrier's confirmation to the answer there is no await: one snapshot, for free.
+    // The right is found in it as well, so a revocation that was acknowledged before this read began is seen.
     this.#replica.readBarrier(deadlineMs, (refusal) => respond(refusal ?? this.#answer(request)));
   }
 
-  #answer(
-    request: StoreRequest & { type: 'get' | 'list' | 'namespace' | 'namespaces' | 'check' },
-  ): StoreResponse {
+  #answer(request: ReadRequest): StoreResponse {
+    const caller = this.#authorize(request.token, needOfRead(request), namespaceOf(request));
+    if ('type' in caller) return caller;
     const { machine } = this.#replica;
     const { head } = machine;
     if (request.type === 'check')
       return { type: 'decision', decision: this.#policies.decide(machine, request.check), head };
+    if (request.type === 'caller') return { type: 'caller', principal: caller.principal, head };
+    if (request.type === 'tokens')
+      return { type: 'tokens', ...listTokens(machine, request.prefix, request.limit), head };
     if (request.type === 'namespaces')
       return { type: 'namespaces', records: machine.namespaces().filter((r) => !r.deleted), head };
+    if (request.type !== 'namespace' && request.namespace === TOKENS_NAMESPACE)
+      return failure('NAMESPACE_RESERVED', undefined, { field: 'namespace' });
     const record = machine.namespace(request.namespace);
     if (record === undefined || record.deleted) return failure('NAMESPACE_NOT_FOUND', undefined, { head });
     switch (request.type) {
@@ -272,26 +360,47 @@ function countWithin(entries: readonly Entry[], bytesMax: number): number {
 }
 
 function needOfWrite(operation: Operation): Need {
-  if (operation.namespace === ACCESS_NAMESPACE) return 'access:write';
+  if (operation.namespace === ACCESS_NAMESPACE || operation.namespace === TOKENS_NAMESPACE)
+    return 'access:write';
   return operation.type === 'put' || operation.type === 'delete' ? 'entries:write' : 'namespaces:write';
 }
 
-function needOfRead(
-  request: StoreRequest & { type: 'get' | 'list' | 'namespace' | 'namespaces' | 'check' },
-): Need {
+function needOfRead(request: ReadRequest): Need {
   switch (request.type) {
     case 'check':
       return 'access:check';
+    case 'caller':
+      return request.need;
+    case 'tokens':
+      return 'access:read';
     case 'namespace':
     case 'namespaces':
       return 'namespaces:read';
     case 'get':
     case 'list':
-      return request.namespace === ACCESS_NAMESPACE ? 'access:read' : 'entries:read';
+      return request.namespace === ACCESS_NAMESPACE || request.namespace === TOKENS_NAMESPACE
+        ? 'access:read'
+        : 'entries:read';
   }
 }
 
+/** The namespace that a scope must name, if it names any. */
+function namespaceOf(request: ReadRequest): string | null {
+  if (request.type === 'tokens') return TOKENS_NAMESPACE;
+  return 'namespace' in request ? request.namespace : null;
+}
+
+/**
+ * The revision of the tokens that the write is valid for only. The admin's right is not in the log; but what changes tokens was validated
+ * against all of them, whoever asks for it.
+ */
+function fenceOf(caller: Caller, operation: Operation, machine: StateMachine): Revision | null {
+  if (caller.isAdmin && operation.namespace !== TOKENS_NAMESPACE) return null;
+  return machine.namespaceRevision(TOKENS_NAMESPACE);
+}
+
 function guardAccessChange(operation: Operation, machine: StateMachine): Operation {
+  if (operation.namespace === TOKENS_NAMESPACE) return withTokenKey(machine, operation);
   if (operation.namespace !== ACCESS_NAMESPACE || (operation.type !== 'put' && operation.type !== 'delete'))
     return operation;
   return { ...operation, ifNamespaceRevision: machine.namespaceRevision(ACCESS_NAMESPACE) };
@@ -325,6 +434,8 @@ const APPLY_ERRORS: Record<ApplyErrorCode, ErrorCode> = {
   NAMESPACE_NOT_FOUND: 'NAMESPACE_NOT_FOUND',
   NAMESPACE_KIND_CONFLICT: 'NAMESPACE_KIND_CONFLICT',
   TOO_MANY_NAMESPACES: 'TOO_MANY_NAMESPACES',
+  NAMESPACE_NOT_CACHED: 'NAMESPACE_NOT_CACHED',
+  AUTHORIZATION_CHANGED: 'AUTHORIZATION_CHANGED',
   ENTRY_NOT_FOUND: 'ENTRY_NOT_FOUND',
   PRECONDITION_FAILED: 'PRECONDITION_FAILED',
   NAMESPACE_CHANGED: 'ACCESS_CHANGED',

@@ -2,15 +2,19 @@ import {
   HEADERS,
   checkBodySchema,
   entityBodySchema,
+  listQuerySchema,
   parseCondition,
+  tokenBodySchema,
   type CheckBody,
   type EntityBody,
+  type ListQuery,
+  type TokenBody,
 } from '@quorate/api';
-import { Body, Controller, Delete, Get, HttpCode, Inject, Post, Put, Res } from '@nestjs/common';
+import { Body, Controller, Delete, Get, HttpCode, Inject, Post, Put, Query, Res } from '@nestjs/common';
 import type { FastifyReply } from 'fastify';
 import { checkedIdempotencyKey } from '../entries/write-entry.js';
 import { sendAnswer } from '../http/answer.js';
-import { entityOf, policyIdOf } from '../http/raw-path.js';
+import { entityOf, policyIdOf, tokenIdOfPath } from '../http/raw-path.js';
 import { RequestHead, type HeaderReader } from '../http/request-head.js';
 import { Needs } from '../request/needs.js';
 import { ConsistencyTokens } from '../store/consistency-tokens.js';
@@ -25,6 +29,7 @@ import {
   type AccessRead,
   type AccessWrite,
 } from './access-entries.js';
+import { createToken, listTokens, revokeToken } from './access-tokens.js';
 import { checkAccess } from './check.js';
 
 @Controller('v1/access')
@@ -45,6 +50,42 @@ export class AccessController {
     const consistencyToken = header(HEADERS.consistencyToken);
     const answer = await checkAccess(this.store, this.tokens, { token, check: body, consistencyToken });
     sendAnswer(reply, answer);
+  }
+
+  @Post('tokens')
+  @Needs('access:write')
+  async createToken(
+    @RequestHead() { token, header }: RequestHead,
+    @Body({ schema: tokenBodySchema }) body: TokenBody,
+    @Res() reply: FastifyReply,
+  ): Promise<void> {
+    const idempotencyKey = header(HEADERS.idempotencyKey);
+    sendAnswer(reply, await createToken(this.store, this.tokens, { token, body, idempotencyKey }));
+  }
+
+  @Get('tokens')
+  @Needs('access:read')
+  async listTokens(
+    @RequestHead() { token, header }: RequestHead,
+    @Query({ schema: listQuerySchema }) { prefix, limit }: ListQuery,
+    @Res() reply: FastifyReply,
+  ): Promise<void> {
+    const consistencyToken = header(HEADERS.consistencyToken);
+    sendAnswer(reply, await listTokens(this.store, this.tokens, { token, prefix, limit, consistencyToken }));
+  }
+
+  @Delete('tokens/:id')
+  @Needs('access:write')
+  async revokeToken(
+    @RequestHead() { token, url, header }: RequestHead,
+    @Res() reply: FastifyReply,
+  ): Promise<void> {
+    const revoke = {
+      token,
+      id: tokenIdOfPath(url),
+      idempotencyKey: checkedIdempotencyKey(header(HEADERS.idempotencyKey)),
+    };
+    sendAnswer(reply, await revokeToken(this.store, this.tokens, revoke));
   }
 
   @Put('policies/:id')

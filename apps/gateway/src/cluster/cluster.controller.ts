@@ -11,6 +11,7 @@ import { CLUSTER_FILE } from '../configuration/secrets.js';
 import { jsonAnswer, sendAnswer } from '../http/answer.js';
 import { CallerToken } from '../request/caller.js';
 import { Needs } from '../request/needs.js';
+import { LocalAccess } from '../store/local-access.js';
 import { STORE, VIEW, type Store, type View } from '../store/store.js';
 import { openBackup } from './backup.js';
 import { clusterAnswer } from './cluster-answer.js';
@@ -24,11 +25,13 @@ export class ClusterController {
     @Inject(STORE) private readonly store: Store,
     @Inject(VIEW) private readonly view: View,
     @Inject(CLUSTER_FILE) private readonly cluster: ClusterFile,
+    private readonly access: LocalAccess,
   ) {}
 
   @Get()
   @Needs('cluster:read')
-  async read(@Res() reply: FastifyReply): Promise<void> {
+  async read(@CallerToken() token: string, @Res() reply: FastifyReply): Promise<void> {
+    await this.access.require(token, 'cluster:read');
     const members = await this.store.members();
     sendAnswer(reply, jsonAnswer(200, {}, clusterAnswer(this.cluster, members, this.view.status())));
   }

@@ -1,4 +1,5 @@
 import { revision } from '@quorate/kv';
+import { ADMIN_TOKEN } from '../test-gateway.testing.js';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { MemoryBackend } from '../memory-backend.testing.js';
 import { ConsistencyAudit, type AuditResult, type AuditedWrite } from './audit.js';
@@ -17,7 +18,7 @@ function auditOf(options: { sampleEvery?: number; samplesMax?: number } = {}): C
 
 async function put(key: string): Promise<AuditedWrite> {
   const { revision } = await backend.store.write(
-    'token',
+    ADMIN_TOKEN,
     {
       type: 'put',
       namespace: 'content',
@@ -40,7 +41,7 @@ async function remove(key: string): Promise<AuditedWrite> {
     condition,
     ifNamespaceRevision: null,
   } as const;
-  const { revision } = await backend.store.write('token', operation, null);
+  const { revision } = await backend.store.write(ADMIN_TOKEN, operation, null);
   return { namespace: 'content', key, revision, deleted: true };
 }
 
@@ -99,6 +100,7 @@ describe('the audit', () => {
       key: 'home',
       level: { type: 'eventual' },
       minRevision: null,
+      token: null,
     });
     audit.acknowledged(await put('home'));
     backend.sync();

@@ -151,7 +151,13 @@ export class ConsistencyAudit {
 
   async #read(write: AuditedWrite, results: Record<AuditResult, number>): Promise<void> {
     const { namespace, key } = write;
-    const outcome = await this.#view.read({ namespace, key, level: { type: 'eventual' }, minRevision: null });
+    const outcome = await this.#view.read({
+      namespace,
+      key,
+      level: { type: 'eventual' },
+      minRevision: null,
+      token: null,
+    });
     if (this.#stopped) return;
     if (outcome.type === 'hit') results[judged(write, outcome)] += 1;
     else results[outcome.type === 'strict' ? 'absent' : 'refused'] += 1;

@@ -1,4 +1,5 @@
 import type { Operation } from '@quorate/kv';
+import { ADMIN_TOKEN } from '../test-gateway.testing.js';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { MemoryBackend } from '../memory-backend.testing.js';
 import type { Store } from '../store/store.js';
@@ -25,7 +26,7 @@ describe('what a gateway measures of its writes', () => {
   it('begins when they are sent and ends when the view shows them', async () => {
     const seconds: [number, number][] = [];
     monitor.onVisible((...spans) => seconds.push(spans));
-    const writing = store.write('token', put('content'), null);
+    const writing = store.write(ADMIN_TOKEN, put('content'), null);
     await clock.pass(3);
     await writing;
     await clock.pass(40);
@@ -37,20 +38,23 @@ describe('what a gateway measures of its writes', () => {
   });
 
   it.each<[string, () => Promise<unknown>]>([
-    ['to a strict namespace', () => store.write('token', put('limits'), null)],
-    ['of a namespace', () => store.write('token', { type: 'deleteNamespace', namespace: 'content' }, null)],
+    ['to a strict namespace', () => store.write(ADMIN_TOKEN, put('limits'), null)],
+    [
+      'of a namespace',
+      () => store.write(ADMIN_TOKEN, { type: 'deleteNamespace', namespace: 'content' }, null),
+    ],
     [
       'that failed',
       () => {
         backend.storeFailure = 'OUTCOME_UNKNOWN';
-        return store.write('token', put('content'), null).catch(() => undefined);
+        return store.write(ADMIN_TOKEN, put('content'), null).catch(() => undefined);
       },
     ],
     [
       'to a view that has not synced',
       () => {
         backend.held = { type: 'refused', code: 'CACHE_NOT_READY' };
-        return store.write('token', put('content'), null);
+        return store.write(ADMIN_TOKEN, put('content'), null);
       },
     ],
   ])('leaves out a write %s', async (_name, act) => {
@@ -60,17 +64,17 @@ describe('what a gateway measures of its writes', () => {
   });
 
   it('leaves out the answer to an earlier request with the same Idempotency-Key', async () => {
-    const written = await store.write('token', put('content'), 'key-1');
+    const written = await store.write(ADMIN_TOKEN, put('content'), 'key-1');
     backend.sync();
     const again = monitor.observed({ ...backend.store, write: async () => written });
-    await again.write('token', put('content'), 'key-1');
+    await again.write(ADMIN_TOKEN, put('content'), 'key-1');
     expect(monitor.visibility.report(0)).toMatchObject({ waiting: 0, sinceSent: { count: 1 } });
   });
 
   it('looks a cached namespace up once: a name keeps its kind', async () => {
-    await store.write('token', put('content'), null);
+    await store.write(ADMIN_TOKEN, put('content'), null);
     backend.held = { type: 'strict' };
-    await store.write('token', put('content'), null);
+    await store.write(ADMIN_TOKEN, put('content'), null);
     expect(monitor.visibility.report(0).waiting).toBe(2);
   });
 });

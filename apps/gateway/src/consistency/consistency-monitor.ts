@@ -72,7 +72,7 @@ export class ConsistencyMonitor {
   /** Of a strict namespace the view shows nothing, ever. A name keeps its kind, so what was found once holds for good. */
   #isCached(namespace: string, key: string): boolean {
     if (this.#cachedNames.has(namespace)) return true;
-    const held = this.#view.readHeld(namespace, key);
+    const held = this.#view.readHeld(namespace, key, null);
     if (held !== null && held.type !== 'hit') return false;
     if (this.#cachedNames.size < CACHED_NAMES_MAX) this.#cachedNames.add(namespace);
     return true;

@@ -1,6 +1,7 @@
 import {
   HEADERS,
   formatReadLevel,
+  refuseHiddenNamespace,
   strengthenedLevel,
   writeEntriesJson,
   type CacheDirectives,
@@ -10,7 +11,14 @@ import { bytesAnswer, type Answer } from '../http/answer.js';
 import type { ConsistencyTokens } from '../store/consistency-tokens.js';
 import type { Store, View } from '../store/store.js';
 import { heldHeaders, provenHeaders, refusedAnswer, startElapsed, type ElapsedMs } from './read-headers.js';
-import { fallbackFailure, hasLevel, needsProof, notCached, planViewRead } from './read-levels.js';
+import {
+  fallbackFailure,
+  hasLevel,
+  needsProof,
+  notCached,
+  planViewRead,
+  refuseDenied,
+} from './read-levels.js';
 
 export interface EntryList {
   readonly token: string;
@@ -51,10 +59,12 @@ async function listed(
   elapsedMs: ElapsedMs,
 ): Promise<Answer> {
   const { namespace, prefix, limit, directives } = list;
+  refuseHiddenNamespace(namespace);
   const seen = tokens.decode(list.consistencyToken);
   // Whoever wants only what is held must not make the view ask for a proof.
   const plan = planViewRead(directives.onlyIfCached ? { level: 'eventual' } : level, seen, tokens.epoch);
-  const outcome = await view.list({ namespace, prefix, limit, ...plan });
+  const outcome = await view.list({ namespace, prefix, limit, token: list.token, ...plan });
+  refuseDenied(outcome);
   if (outcome.type === 'listed' && !needsProof(outcome, level, seen)) {
     if (directives.onlyIfCached && !hasLevel(outcome, level, seen)) {
       throw notCached(view, `The list is held, but only the store can prove ${formatReadLevel(level)}.`);

@@ -3,6 +3,7 @@ import {
   QuorateError,
   formatReadLevel,
   isNotModified,
+  refuseHiddenNamespace,
   strengthenedLevel,
   strongEtag,
   weakEtag,
@@ -23,6 +24,7 @@ import {
   needsProof,
   notCached,
   planViewRead,
+  refuseDenied,
   STALE_INSTEAD_OF,
 } from './read-levels.js';
 import { heldHeaders, provenHeaders, refusedAnswer, startElapsed, type ElapsedMs } from './read-headers.js';
@@ -53,8 +55,8 @@ interface ReadResult {
 
 /**
  * Reads one entry. The view is asked first: it knows which namespaces are cached, and says so when one is not. What it
- * cannot prove goes to the store. A level is only ever strengthened, but for `stale-if-error`, which has to be asked for.
- * Every answer says its level, and revision and bound as far as they are known; also one that is an error.
+ * cannot prove goes to the store, and so does a caller of whom it cannot know what he may read. A level is only ever strengthened, but for
+ * `stale-if-error`, which has to be asked for. Every answer says its level, and revision and bound as far as they are known; also one that is an error.
  */
 export async function readEntry(
   store: Store,
@@ -63,6 +65,7 @@ export async function readEntry(
   counts: ReadCounts,
   read: EntryRead,
 ): Promise<Answer> {
+  refuseHiddenNamespace(read.namespace);
   const elapsedMs = startElapsed();
   const seen = tokens.decode(read.consistencyToken);
   const level = strengthenedLevel(read.level, read.directives) ?? { level: 'eventual' };
@@ -74,7 +77,7 @@ export async function readEntry(
   } catch (error) {
     const instead = resultDespite(error, view, read);
     if (instead === null) {
-      const isStrict = view.readHeld(read.namespace, read.key)?.type === 'strict';
+      const isStrict = view.readHeld(read.namespace, read.key, read.token)?.type === 'strict';
       const refused = refusedAnswer(error, tokens, { level, view: isStrict ? null : view, elapsedMs });
       if (refused.status < 500) counts.count('linearizable', 'store');
       else counts.count(isStrict ? 'linearizable' : level.level, 'refused');
@@ -109,6 +112,7 @@ async function provenResult(
   const outcome = await view.read({
     namespace: read.namespace,
     key: read.key,
+    token: read.token,
     ...planViewRead(level, seen, tokens.epoch),
   });
   return outcome.type === 'hit' && !needsProof(outcome, level, seen)
@@ -127,6 +131,7 @@ async function storeResult(
   elapsedMs: ElapsedMs,
   outcome: ViewOutcome,
 ): Promise<ReadResult> {
+  refuseDenied(outcome);
   if (outcome.type === 'refused' && outcome.code !== 'CACHE_NOT_READY') {
     const { revision } = view.status();
     throw new QuorateError(outcome.code, undefined, revision === null ? {} : { head: revision });
@@ -160,7 +165,8 @@ function heldResult(
   level: ReadLevel,
   seen: ConsistencyToken | null,
 ): ReadResult {
-  const held = view.readHeld(read.namespace, read.key);
+  const held = view.readHeld(read.namespace, read.key, read.token);
+  if (held !== null) refuseDenied(held);
   if (held?.type === 'strict') {
     throw notCached(view, 'This gateway knows of no cached namespace of this name.');
   }
@@ -183,7 +189,7 @@ function resultDespite(error: unknown, view: View, read: EntryRead): ReadResult 
   if (staleIfErrorSeconds === null || !(error instanceof QuorateError) || !STALE_INSTEAD_OF.has(error.code)) {
     return null;
   }
-  const held = view.readHeld(read.namespace, read.key);
+  const held = view.readHeld(read.namespace, read.key, read.token);
   return held?.type === 'hit' && isWithin(held, staleIfErrorSeconds * 1000)
     ? hitResult(view, held, { level: 'eventual' })
     : null;

@@ -57,6 +57,11 @@ export function isWithin({ stalenessMs }: ViewProof, boundMs: number): boolean {
   return stalenessMs !== null && stalenessMs <= boundMs;
 }
 
+/** Throws what the view has decided about the caller, by the tokens and readers that it holds. */
+export function refuseDenied(outcome: ViewOutcome): void {
+  if (outcome.type === 'denied') throw new QuorateError(outcome.code, outcome.message);
+}
+
 /** Of `only-if-cached`. */
 export function notCached(view: View, text: string): QuorateError {
   const { revision } = view.status();

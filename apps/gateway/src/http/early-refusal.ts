@@ -8,7 +8,7 @@ import { headerReader } from './request-head.js';
 const GUARDED_PREFIX = '/v1/';
 
 /**
- * Refuses what the head of a request already rules out, before its body is read: a caller without a valid token must
+ * Refuses what the head of a request already rules out, before its body is read: a caller without anything like a token must
  * not fill the memory, and a level or a Consistency-Token that cannot be read is refused on every route, also where
  * nothing depends on it. Throws UNAUTHENTICATED, INVALID_CONSISTENCY_TOKEN or UNKNOWN_READ_CONSISTENCY. The guard
  * stays: which right a handler needs is decided there.
@@ -21,7 +21,7 @@ export function refuseByHead(
   if (request.is404 || request.routeOptions.url?.startsWith(GUARDED_PREFIX) !== true) {
     return;
   }
-  // There is one principal, who has every right: asked for any of them, the answer is who he is.
+  // The guard would say the same of any need: it only looks whether this can be a token.
   admit('entries:read', bearerToken(request.headers.authorization), adminTokenHash);
   const header = headerReader(request.headers);
   tokens.decode(header(HEADERS.consistencyToken));

@@ -6,15 +6,17 @@ import {
   parseNamespaceName,
   parseWith,
   policyIdSchema,
+  tokenIdSchema,
   type EntityReference,
   type ErrorCode,
 } from '@quorate/api';
 
 // The router decodes parameters in its own way; what names data is therefore read from the URL as it came, by hand.
-// Paths: /v1/namespaces/{ns}/entries/{key...}, /v1/access/policies/{id}, /v1/access/entities/{type}/{id}
+// Paths: /v1/namespaces/{ns}/entries/{key...}, /v1/access/policies/{id}, /v1/access/entities/{type}/{id}, /v1/access/tokens/{id}
 const NAMESPACE_AT = 3;
 const KEY_AT = 5;
 const POLICY_AT = 4;
+const TOKEN_AT = 4;
 const ENTITY_TYPE_AT = 4;
 const ENTITY_ID_AT = 5;
 
@@ -79,6 +81,11 @@ export function entryPathOf(rawUrl: string): { readonly namespace: string; reado
 /** The policy id of a path under /v1/access/policies. Throws INVALID_REQUEST. */
 export function policyIdOf(rawUrl: string): string {
   return parseWith(policyIdSchema, decodeOnce(segmentOf(pathOf(rawUrl), POLICY_AT), 'INVALID_REQUEST', 'id'));
+}
+
+/** The token id of a path under /v1/access/tokens. Throws INVALID_REQUEST. */
+export function tokenIdOfPath(rawUrl: string): string {
+  return parseWith(tokenIdSchema, decodeOnce(segmentOf(pathOf(rawUrl), TOKEN_AT), 'INVALID_REQUEST', 'id'));
 }
 
 /** Type and id of an entity's path under /v1/access/entities. Throws INVALID_REQUEST. */

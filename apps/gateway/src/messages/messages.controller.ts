@@ -27,6 +27,7 @@ import type { Answer } from '../http/answer.js';
 import { CallerToken, natsHeader } from '../request/caller.js';
 import { Needs } from '../request/needs.js';
 import { ConsistencyTokens } from '../store/consistency-tokens.js';
+import { LocalAccess } from '../store/local-access.js';
 import { STORE, VIEW, type Store, type View } from '../store/store.js';
 import { MessageContext } from './message-context.js';
 import { requestMemberText } from './message-format.js';
@@ -39,6 +40,7 @@ export class MessagesController {
     @Inject(VIEW) private readonly view: View,
     private readonly tokens: ConsistencyTokens,
     private readonly monitor: ConsistencyMonitor,
+    private readonly access: LocalAccess,
   ) {}
 
   @MessagePattern('get')
@@ -91,8 +93,10 @@ export class MessagesController {
   @MessagePattern('consistency')
   @Needs('cluster:read')
   async consistency(
+    @CallerToken() token: string,
     @Payload({ schema: consistencyMessageSchema }) _message: ConsistencyMessage,
   ): Promise<Answer> {
+    await this.access.require(token, 'cluster:read');
     return consistencyAnswer(this.view, this.monitor);
   }
 

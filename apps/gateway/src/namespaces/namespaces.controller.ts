@@ -1,4 +1,10 @@
-import { HEADERS, namespaceBodySchema, type NamespaceBody } from '@quorate/api';
+import {
+  HEADERS,
+  namespaceBodySchema,
+  readersBodySchema,
+  type NamespaceBody,
+  type ReadersBody,
+} from '@quorate/api';
 import { Body, Controller, Delete, Get, Inject, Put, Res } from '@nestjs/common';
 import type { FastifyReply } from 'fastify';
 import { checkedIdempotencyKey } from '../entries/write-entry.js';
@@ -8,7 +14,7 @@ import { RequestHead } from '../http/request-head.js';
 import { Needs } from '../request/needs.js';
 import { ConsistencyTokens } from '../store/consistency-tokens.js';
 import { STORE, VIEW, type Store, type View } from '../store/store.js';
-import { createNamespace, deleteNamespace, listNamespaces, readNamespace } from './namespaces.js';
+import { createNamespace, deleteNamespace, listNamespaces, readNamespace, setReaders } from './namespaces.js';
 
 @Controller('v1/namespaces')
 export class NamespacesController {
@@ -47,6 +53,22 @@ export class NamespacesController {
       token,
       namespace: namespaceOf(url),
       kind: body.kind,
+      idempotencyKey: checkedIdempotencyKey(header(HEADERS.idempotencyKey)),
+    });
+    sendAnswer(reply, answer);
+  }
+
+  @Put(':namespace/readers')
+  @Needs('namespaces:write')
+  async setReaders(
+    @RequestHead() { token, url, header }: RequestHead,
+    @Body({ schema: readersBodySchema }) { readers }: ReadersBody,
+    @Res() reply: FastifyReply,
+  ): Promise<void> {
+    const answer = await setReaders(this.store, this.view, this.tokens, {
+      token,
+      namespace: namespaceOf(url),
+      readers,
       idempotencyKey: checkedIdempotencyKey(header(HEADERS.idempotencyKey)),
     });
     sendAnswer(reply, answer);

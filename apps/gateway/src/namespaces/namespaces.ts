@@ -1,12 +1,18 @@
-import { HEADERS, QuorateError, refuseReservedNamespace, type NamespaceBody } from '@quorate/api';
+import {
+  HEADERS,
+  QuorateError,
+  refuseReservedNamespace,
+  type NamespaceBody,
+  type ReadersBody,
+} from '@quorate/api';
 import type { NamespaceRecord } from '@quorate/kv';
 import { jsonAnswer, type Answer } from '../http/answer.js';
 import type { ConsistencyTokens } from '../store/consistency-tokens.js';
 import type { Store, View } from '../store/store.js';
 
 function described(record: NamespaceRecord): object {
-  const { name, kind, revision, createRevision } = record;
-  return { name, kind, revision, createRevision };
+  const { name, kind, revision, createRevision, readers } = record;
+  return { name, kind, revision, createRevision, readers };
 }
 
 /** All namespaces that exist, linearizably. Deleted ones keep their name and kind but are not listed. */
@@ -62,7 +68,26 @@ export async function createNamespace(
   const { created, revision, createRevision, head } = written;
   view.ownWrite(namespace, null, revision);
   const headers = { [HEADERS.consistencyToken]: tokens.encode(head) };
-  return jsonAnswer(created ? 201 : 200, headers, { name: namespace, kind, revision, createRevision });
+  const answer = { name: namespace, kind, revision, createRevision };
+  // A new one has no readers; of one that was there the write's answer does not say them.
+  return jsonAnswer(created ? 201 : 200, headers, created ? { ...answer, readers: null } : answer);
+}
+
+/** Sets who may read the entries of a cached namespace. Throws NAMESPACE_NOT_FOUND or NAMESPACE_NOT_CACHED. */
+export async function setReaders(
+  store: Store,
+  view: View,
+  tokens: ConsistencyTokens,
+  write: NamespaceWrite & ReadersBody,
+): Promise<Answer> {
+  const { token, namespace, readers } = write;
+  refuseReservedNamespace(namespace);
+  const written = await store.write(token, { type: 'setReaders', namespace, readers }, write.idempotencyKey);
+  const { revision, createRevision, head } = written;
+  // Who was taken away must not be shown anything through this gateway from here on.
+  view.ownWrite(namespace, null, revision);
+  const headers = { [HEADERS.consistencyToken]: tokens.encode(head) };
+  return jsonAnswer(200, headers, { name: namespace, kind: 'cached', revision, createRevision, readers });
 }
 
 /** Deletes a namespace with its entries. Throws NAMESPACE_NOT_FOUND. */

@@ -60,11 +60,15 @@ describe('admit', () => {
   it('fails closed', () => {
     expect(codeOf(() => admit(undefined, 'secret', hash))).toBe('FORBIDDEN');
     expect(codeOf(() => admit('entries:read', null, hash))).toBe('UNAUTHENTICATED');
+    expect(codeOf(() => admit('entries:read', '', hash))).toBe('UNAUTHENTICATED');
     expect(codeOf(() => admit('entries:read', 'other', hash))).toBe('UNAUTHENTICATED');
+    expect(codeOf(() => admit('entries:read', `quorate_${'a'.repeat(42)}`, hash))).toBe('UNAUTHENTICATED');
     expect(codeOf(() => admit('entries:read', 'secret', 'not a hash'))).toBe('UNAUTHENTICATED');
   });
 
-  it('lets the right token and public handlers through', () => {
+  it('lets the admin, what has the form of a token, and public handlers through', () => {
+    expect(codeOf(() => admit('entries:read', `quorate_${'a'.repeat(43)}`, hash))).toBeNull();
+    expect(codeOf(() => admit('entries:read', `quorate_${'a'.repeat(43)}`, 'not a hash'))).toBeNull();
     expect(codeOf(() => admit('entries:read', 'secret', hash))).toBeNull();
     expect(codeOf(() => admit('public', null, hash))).toBeNull();
   });

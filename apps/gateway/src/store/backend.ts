@@ -1,5 +1,12 @@
-import { QuorateError, type ClusterFile } from '@quorate/api';
-import { CachedViewDriver, type HeldState, QuorateClient, type StoreClient } from '@quorate/client';
+import { authorizeToken, QuorateError, type ClusterFile } from '@quorate/api';
+import {
+  CachedViewDriver,
+  type HeldState,
+  QuorateClient,
+  type ReaderQuestion,
+  type ReaderRefusal,
+  type StoreClient,
+} from '@quorate/client';
 import { connectStore, systemClock } from '@quorate/client/link';
 import { connectFeed } from '@quorate/feed/nats';
 import { Logger } from '@nestjs/common';
@@ -43,6 +50,7 @@ export function connectBackend(environment: Environment, cluster: ClusterFile, s
     clusterId: cluster.clusterId,
     bytesMax: environment.QUORATE_CACHE_BYTES_MAX,
     restore: () => keeper.read(),
+    mayRead: (question) => refusalOf(secrets.adminTokenHash, question),
     onRebuild: (error) =>
       logger.error(error, 'The cached view broke an invariant of its own and is rebuilt.'),
     onAdvance: (revision, epoch) => onAdvance(revision, epoch),
@@ -64,6 +72,14 @@ export function connectBackend(environment: Environment, cluster: ClusterFile, s
       links.close();
     },
   };
+}
+
+/** The one function by which members decide about a token, too; here on what the chain has brought. */
+function refusalOf(adminTokenHash: string, question: ReaderQuestion): ReaderRefusal | null {
+  const decision = authorizeToken({ adminTokenHash, need: 'entries:read', ...question });
+  if (!('type' in decision)) return null;
+  const code = decision.code === 'UNAUTHENTICATED' ? 'UNAUTHENTICATED' : 'FORBIDDEN';
+  return { code, message: decision.message };
 }
 
 /** Keeps what the view holds in a file, if there is to be one, for a start when nobody gives anything. */
@@ -163,6 +179,20 @@ function storeOver(client: StoreClient, cluster: ClusterFile): Store {
       }
       return answer;
     },
+    caller: async (token, need) => {
+      const answer = await quorate.request({ type: 'caller', token, need });
+      if (answer.type !== 'caller') {
+        throw new QuorateError('INTERNAL', `The store answered who a caller is with ${answer.type}.`);
+      }
+      return answer;
+    },
+    tokens: async (token, prefix, limit) => {
+      const answer = await quorate.request({ type: 'tokens', token, prefix, limit });
+      if (answer.type !== 'tokens') {
+        throw new QuorateError('INTERNAL', `The store answered a list of tokens with ${answer.type}.`);
+      }
+      return answer;
+    },
     members: () => Promise.all(cluster.members.map(({ id }) => observe(quorate, id))),
     transfer: (token, to) => quorate.transfer(to, { token, deadlineMs: TRANSFER_DEADLINE_MS }),
     snapshot: (token) => quorate.snapshot({ token, deadlineMs: SNAPSHOT_DEADLINE_MS }),
@@ -184,11 +214,11 @@ async function observe(quorate: QuorateClient, id: number): Promise<ObservedMemb
 function viewOver(driver: CachedViewDriver, onAdvance: View['onAdvance']): View {
   return {
     onAdvance,
-    read: ({ namespace, key, level, minRevision }) =>
-      new Promise<ViewOutcome>((resolve) => driver.read(namespace, key, level, resolve, minRevision)),
-    readHeld: (namespace, key) => driver.readHeld(namespace, key),
-    list: ({ level, minRevision, ...list }) =>
-      new Promise<ViewOutcome>((resolve) => driver.list(list, level, resolve, minRevision)),
+    read: ({ namespace, key, level, minRevision, token }) =>
+      new Promise<ViewOutcome>((resolve) => driver.read(namespace, key, level, resolve, minRevision, token)),
+    readHeld: (namespace, key, token) => driver.readHeld(namespace, key, token),
+    list: ({ level, minRevision, token, ...list }) =>
+      new Promise<ViewOutcome>((resolve) => driver.list(list, level, resolve, minRevision, token)),
     ownWrite: (namespace, key, revision) => driver.ownWrite(namespace, key, revision),
     get state() {
       return driver.state;

@@ -26,8 +26,22 @@ const HELD: HeldState = {
   revision: revision(12),
   confirmedWallMs: 1_790_000_000_000,
   namespaces: [
-    { name: 'pages', kind: 'cached', deleted: false, revision: revision(2), createRevision: revision(2) },
-    { name: 'limits', kind: 'strict', deleted: true, revision: revision(9), createRevision: revision(1) },
+    {
+      name: 'pages',
+      kind: 'cached',
+      deleted: false,
+      revision: revision(2),
+      createRevision: revision(2),
+      readers: ['alice'],
+    },
+    {
+      name: 'limits',
+      kind: 'strict',
+      deleted: true,
+      revision: revision(9),
+      createRevision: revision(1),
+      readers: null,
+    },
   ],
   wholes: [
     { namespace: 'empty', entries: [] },

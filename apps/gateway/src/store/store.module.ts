@@ -6,7 +6,8 @@ import { CLUSTER_FILE, SECRETS, type Secrets } from '../configuration/secrets.js
 import { ConsistencyMonitor } from '../consistency/consistency-monitor.js';
 import { connectBackend } from './backend.js';
 import { ConsistencyTokens } from './consistency-tokens.js';
-import { BACKEND, STORE, VIEW, type Backend } from './store.js';
+import { LocalAccess } from './local-access.js';
+import { BACKEND, STORE, VIEW, type Backend, type Store } from './store.js';
 
 /** The way to the store, the cached view, and the tokens of this cluster. */
 @Module({
@@ -24,13 +25,18 @@ import { BACKEND, STORE, VIEW, type Backend } from './store.js';
     },
     { provide: VIEW, inject: [BACKEND], useFactory: (backend: Backend) => backend.view },
     {
+      provide: LocalAccess,
+      inject: [SECRETS, STORE],
+      useFactory: (secrets: Secrets, store: Store) => new LocalAccess(secrets.adminTokenHash, store),
+    },
+    {
       provide: ConsistencyTokens,
       inject: [SECRETS, CLUSTER_FILE],
       useFactory: (secrets: Secrets, cluster: ClusterFile) =>
         new ConsistencyTokens(secrets.tokenKey, cluster.clusterId, cluster.epoch),
     },
   ],
-  exports: [STORE, VIEW, ConsistencyTokens, ConsistencyMonitor],
+  exports: [STORE, VIEW, LocalAccess, ConsistencyTokens, ConsistencyMonitor],
 })
 export class StoreModule implements OnApplicationShutdown {
   constructor(

@@ -1,4 +1,4 @@
-import type { CheckRequest, MemberStatus, StoreAnswer } from '@quorate/api';
+import type { CheckRequest, MemberStatus, Need, StoreAnswer } from '@quorate/api';
 import type { CachedViewDriver } from '@quorate/client';
 import type { Operation, Revision } from '@quorate/kv';
 
@@ -21,6 +21,10 @@ export interface Store {
   namespace(token: string, namespace: string): Promise<Answer<'namespace'>>;
   namespaces(token: string): Promise<Answer<'namespaces'>>;
   check(token: string, check: CheckRequest): Promise<Answer<'decision'>>;
+  /** Who the token stands for, if he has this right in every namespace. */
+  caller(token: string, need: Need): Promise<Answer<'caller'>>;
+  /** Access tokens whose id begins with the prefix. */
+  tokens(token: string, prefix: string, limit: number): Promise<Answer<'tokens'>>;
   members(): Promise<readonly ObservedMember[]>;
   /** `to` null: the leader chooses. */
   transfer(token: string, to: number | null): Promise<Answer<'transferred'>>;
@@ -48,9 +52,11 @@ export interface ViewRead {
   readonly level: ViewLevel;
   /** The answer is at least as new as this; null: not asked. */
   readonly minRevision: Revision | null;
+  /** The caller's bearer token: the view judges him by what it shows him. Null: this gateway itself. */
+  readonly token: string | null;
 }
 
-export interface ViewList extends Pick<ViewRead, 'namespace' | 'level' | 'minRevision'> {
+export interface ViewList extends Pick<ViewRead, 'namespace' | 'level' | 'minRevision' | 'token'> {
   /** Of the keys; empty: all. */
   readonly prefix: string;
   readonly limit: number;
@@ -79,9 +85,9 @@ export interface View {
   list(list: ViewList): Promise<ViewOutcome>;
   /**
    * What an eventual read would be answered with from what is held now, at once and without asking the store. Null:
-   * nothing is held that may be shown.
+   * nothing is held that may be shown. `token` as in a read.
    */
-  readHeld(namespace: string, key: string): HeldOutcome | null;
+  readHeld(namespace: string, key: string, token: string | null): HeldOutcome | null;
   /**
    * A write of this gateway was acknowledged at `revision`: eventual reads of the key must not show older. `key` null:
    * the namespace itself was created or deleted, which concerns all of its keys.

@@ -94,7 +94,13 @@ function entry(index: number, inTerm: number, text = `${index}@${inTerm}`): LogE
     ifNamespaceRevision: null,
   };
   const body = { type: 'operation', operation } as const;
-  const payload = encodeCommand({ timeMs: 1, registration: null, idempotency: null, body });
+  const payload = encodeCommand({
+    timeMs: 1,
+    registration: null,
+    idempotency: null,
+    ifTokensRevision: null,
+    body,
+  });
   return { index: logIndex(index), term: term(inTerm), kind: 'command', payload };
 }
 

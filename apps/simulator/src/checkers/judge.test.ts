@@ -1,5 +1,5 @@
-import type { CheckRequest } from '@quorate/api';
-import { ACCESS_NAMESPACE, encodeCommand, revision, type Operation } from '@quorate/kv';
+import { hashToken, type CheckRequest } from '@quorate/api';
+import { ACCESS_NAMESPACE, TOKENS_NAMESPACE, encodeCommand, revision, type Operation } from '@quorate/kv';
 import { logIndex, term } from '@quorate/raft';
 import { describe, expect, it } from 'vitest';
 import { accessFoundation } from '../access-world.js';
@@ -27,6 +27,7 @@ import { checkSnapshotReads } from './snapshot-read-checker.js';
 import { checkStaleness } from './staleness-checker.js';
 import { tellStory, type Story } from './story.js';
 import { checkNoStrictCacheReads } from './strict-cache-checker.js';
+import { checkTokenFences } from './token-fence-checker.js';
 
 const none = { type: 'none' } as const;
 const put = (namespace: string, key: string, value: string, fence: number | null = null): Operation => ({
@@ -66,6 +67,7 @@ function logOf(...operations: Operation[]): CommittedEntry[] {
         timeMs: 1,
         registration: null,
         idempotency: null,
+        ifTokensRevision: null,
         body: { type: 'operation', operation },
       }),
     },
@@ -440,6 +442,23 @@ describe('access', () => {
       });
     expect(() => checkAccessFences(fenced(0, 3, 4))).not.toThrow();
     expect(() => checkAccessFences(fenced(0, null))).toThrow('access changes are fenced');
+  });
+
+  it('writes by tokens take effect while their tokens are known', () => {
+    const token = `quorate_${'a'.repeat(43)}`;
+    const key = hashToken(token);
+    const [made, gone] = [put(TOKENS_NAMESPACE, key, '"t"'), remove(TOKENS_NAMESPACE, key)];
+    const write = put(STRICT_NAMESPACE, 'k', '"a"');
+    const told = (log: Operation[], changes: Partial<ClientOperation> = {}): Story =>
+      story({ log: logOf(...log), asked: [{ kind: 'put', value: '"a"', token, ...changes }] });
+    expect(() => checkTokenFences(told([made, write, gone]))).not.toThrow();
+    expect(() => checkTokenFences(told([made, gone], { outcome: 'none' }))).not.toThrow();
+    expect(() => checkTokenFences(told([made, gone, write]))).toThrow('behind a revocation');
+    expect(() => checkTokenFences(told([write, made]))).toThrow('behind a revocation');
+    expect(() => checkTokenFences(told([made, gone], { tokenIs: 'revoked' }))).toThrow('is refused');
+    const refused = { outcome: 'none', code: 'UNAUTHENTICATED' } as const;
+    expect(() => checkTokenFences(told([made], { ...refused, tokenIs: 'known' }))).toThrow('is not refused');
+    expect(() => checkTokenFences(told([made], { ...refused, tokenIs: 'ending' }))).not.toThrow();
   });
 
   it('the list judges a whole story', () => {

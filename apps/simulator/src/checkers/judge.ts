@@ -13,6 +13,7 @@ import { checkSnapshotReads } from './snapshot-read-checker.js';
 import { checkStaleness } from './staleness-checker.js';
 import type { Story } from './story.js';
 import { checkNoStrictCacheReads } from './strict-cache-checker.js';
+import { checkTokenFences } from './token-fence-checker.js';
 
 /** What can only be judged from the whole story: one file and one line for each. */
 const CHECKS: readonly ((story: Story) => void)[] = [
@@ -29,6 +30,7 @@ const CHECKS: readonly ((story: Story) => void)[] = [
   checkStaleness,
   checkSessions,
   checkAccessFences,
+  checkTokenFences,
   checkDecisions,
 ];
 

@@ -1,4 +1,4 @@
-import { ACCESS_NAMESPACE } from '@quorate/kv';
+import { ACCESS_NAMESPACE, TOKENS_NAMESPACE } from '@quorate/kv';
 import { describeList, describeOperation, type ClientOperation } from '../history.js';
 import { PASSING_NAMESPACE } from '../namespaces.js';
 import type { Story } from './story.js';
@@ -31,7 +31,12 @@ export function checkRefusals({ world, history }: Story): void {
 
 function reasonsOf(operation: ClientOperation): string[] {
   if (operation.kind === 'get') return [...UNAVAILABLE, ...missingReasons(operation.namespace)];
-  return [...UNAVAILABLE, 'OUTCOME_UNKNOWN', ...writeReasons(operation)];
+  const { token, tokenIs, namespace } = operation;
+  const reasons = [...UNAVAILABLE, 'OUTCOME_UNKNOWN', ...writeReasons(operation)];
+  if (token !== null && tokenIs !== 'known') reasons.push('UNAUTHENTICATED');
+  // Of those that are valid for one revision of the tokens only.
+  if (token !== null || namespace === TOKENS_NAMESPACE) reasons.push('AUTHORIZATION_CHANGED');
+  return reasons;
 }
 
 /** What the state machine may say: each where it can be true only. */

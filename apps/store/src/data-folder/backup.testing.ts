@@ -15,6 +15,7 @@ export function stateOf(entryCount: number): StateMachine {
         timeMs: 0,
         registration: null,
         idempotency: null,
+        ifTokensRevision: null,
         body: { type: 'operation', operation },
       }),
     );

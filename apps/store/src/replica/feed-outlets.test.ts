@@ -29,6 +29,7 @@ function setUp(withNats: boolean): { outlets: FeedOutlets; published: Uint8Array
       timeMs: 1,
       registration: null,
       idempotency: null,
+      ifTokensRevision: null,
       body: { type: 'operation', operation },
     } as const;
     machine.apply(machine.appliedIndex + 1, encodeCommand(command));

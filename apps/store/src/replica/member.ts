@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto';
 import { memberAccess } from '@quorate/access';
 import type { LinkRole, StoreRequest, StoreResponse } from '@quorate/api';
-import { authorize, failure } from '@quorate/api';
+import { failure } from '@quorate/api';
 import { connectFeed } from '@quorate/feed/nats';
 import type { FeedConnection, FeedConnectionCounters } from '@quorate/feed/nats';
 import { memberId } from '@quorate/raft';
@@ -245,7 +245,7 @@ export class Member {
     });
     const access = memberAccess();
     const handler = new RequestHandler(replica, {
-      authorize: (token, need) => authorize(secrets.adminTokenHash, token, need),
+      adminTokenHash: secrets.adminTokenHash,
       decide: (state, check) => access.decide(state, check),
       validateAccessChange: (state, operation) => {
         const fault = access.changeFault(state, operation);
