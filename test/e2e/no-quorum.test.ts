@@ -69,6 +69,25 @@ describe.each(['SIGKILL', 'SIGSTOP'] as const)('two of three members ended by %s
       staleness.push(Number(/ms=(\d+)/.exec(answer.headers.get('staleness') ?? '')?.[1]));
       await sleep(300);
     }
+    const asking = async (entry: string, cacheControl: string): Promise<string> => {
+      const headers = { 'cache-control': cacheControl };
+      const answer = await cluster.request('GET', `/v1/namespaces/${entry}`, { headers });
+      expect(answer.headers.get('read-consistency')).not.toBeNull();
+      return answer.status === 200
+        ? `200 ${answer.headers.get('read-consistency')}`
+        : `${answer.status} ${answer.body.code}`;
+    };
+    expect(await asking('content/entries/a', 'no-cache')).toBe('503 NO_QUORUM');
+    expect(await asking('content/entries/a', 'no-cache, stale-if-error=600')).toBe('200 eventual');
+    expect(await asking('content/entries/a', 'no-cache, stale-if-error=1')).toBe('503 NO_QUORUM');
+    expect(await asking('content/entries/a', 'max-age=1, stale-if-error=600')).toBe('200 eventual');
+    expect(await asking('content/entries/a', 'only-if-cached')).toBe('200 eventual');
+    expect(await asking('content/entries/a', 'only-if-cached, max-age=1')).toBe('504 NOT_CACHED');
+    expect(await asking('limits/entries/a', 'stale-if-error=600')).toBe('503 NO_QUORUM');
+    expect(await asking('limits/entries/a', 'only-if-cached')).toBe('504 NOT_CACHED');
+    const measured = await cluster.request('GET', '/v1/consistency');
+    expect(measured).toMatchObject({ status: 200, body: { cache: { state: 'stale', quorum: false } } });
+
     expect(staleness[0]).toBeGreaterThan(1000);
     expect(staleness[1]! - staleness[0]!).toBeGreaterThanOrEqual(250);
     expect(staleness[2]! - staleness[1]!).toBeGreaterThanOrEqual(250);

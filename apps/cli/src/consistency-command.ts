@@ -24,6 +24,7 @@ export function consistencyLines(answer: ConsistencyAnswer): readonly string[] {
     ...auditLines(answer),
     '',
     ...readLines(answer),
+    servedLine(answer),
     '',
     eventLine(answer),
   ];
@@ -107,6 +108,12 @@ function readLines({ reads }: ConsistencyAnswer): readonly string[] {
     ...[reads.cache[level], reads.store[level], reads.refused[level]].map(String),
   ]);
   return table([['reads', 'cache', 'store', 'refused'], ...rows]);
+}
+
+function servedLine({ stalenessServed }: ConsistencyAnswer): string {
+  const { p50Ms, p99Ms, maxMs, unknown } = stalenessServed;
+  const known = `p50 ${milliseconds(p50Ms)}, p99 ${milliseconds(p99Ms)}, max ${milliseconds(maxMs)}`;
+  return `bounds stated below linearizable: ${known}, unknown ${unknown} times`;
 }
 
 function eventLine({ counters }: ConsistencyAnswer): string {

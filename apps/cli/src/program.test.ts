@@ -437,6 +437,7 @@ describe('consistency', () => {
       store: { ...zeros, linearizable: 8 },
       refused: zeros,
     },
+    stalenessServed: { count: 5000, p50Ms: 260, p99Ms: 510, p999Ms: 530, maxMs: 61_000, unknown: 1 },
     counters: { hits: 4990, misses: 10, fallbacks: 1, gaps: 2, resyncs: { start: 1, epoch: 0 } },
   };
 
@@ -469,6 +470,7 @@ describe('consistency', () => {
       'bounded       0      0      0',
       'session       0      0      0',
       'linearizable  70     8      0',
+      'bounds stated below linearizable: p50 260 ms, p99 510 ms, max 61000 ms, unknown 1 times',
       '',
       'hits 4990, misses 10, fallbacks 1, gaps 2, resyncs: start 1, epoch 0',
     ]);

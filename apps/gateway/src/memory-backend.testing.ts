@@ -82,6 +82,17 @@ export class MemoryBackend implements Backend {
     this.sync();
   }
 
+  /** Ends every fault, and forgets what was called. What is stored and what the view holds stay. */
+  calm(): void {
+    this.storeFailure = null;
+    this.outcome = null;
+    this.held = undefined;
+    this.unsynced = false;
+    this.state = 'live';
+    this.stalenessMs = 84;
+    this.calls.length = 0;
+  }
+
   /** The view catches up with the store. */
   sync(): void {
     this.#view = new Map(this.#entries);

@@ -366,6 +366,8 @@ describe('cluster, health and metrics', () => {
     expect(body).toContain('quorate_gateway_cache_state{state="live"} 1');
     expect(body).toContain('quorate_gateway_cache_events_total{event="resyncs_start"} 0');
     expect(body).toContain('quorate_gateway_reads_total{level="eventual",source="cache"} 1');
+    expect(body).toContain('quorate_gateway_staleness_served_seconds_bucket{le="0.1"} 1');
+    expect(body).toContain('quorate_gateway_cache_lag_revisions 0');
   });
 
   it('shows how long own writes take to be visible, and what the audit has found', async () => {
@@ -406,6 +408,7 @@ describe('/v1/consistency', () => {
         store: { linearizable: 2 },
         refused: { linearizable: 1 },
       },
+      stalenessServed: { count: 1, maxMs: 84, unknown: 0 },
       counters: { hits: 0, gaps: 0, resyncs: { start: 0, epoch: 0, compacted: 0 } },
     });
     expect(answer.visibility.sinceSent.points.at(-1)).toEqual({ withinMs: 60_000, share: 1 });

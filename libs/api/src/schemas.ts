@@ -383,7 +383,7 @@ const levelCountsSchema = z.object({
   linearizable: z.int(),
 });
 
-/** How long own writes took to be shown; null where nothing was measured. `share`: of those that were visible within so long. */
+/** Durations; null where nothing was measured. `share`: of own writes, those that were visible within so long. */
 const delaySchema = z.object({
   count: z.int(),
   p50Ms: z.number().nullable(),
@@ -432,6 +432,8 @@ export const consistencyAnswerSchema = z.object({
       }),
     ),
   }),
+  /** The bounds that answers of the cache below linearizable stated. `unknown`: those without one. */
+  stalenessServed: delaySchema.omit({ points: true }).extend({ unknown: z.int() }),
   reads: z.object({ cache: levelCountsSchema, store: levelCountsSchema, refused: levelCountsSchema }),
   counters: z.object({
     hits: z.int(),

@@ -14,6 +14,7 @@ export function consistencyAnswer(view: View, monitor: ConsistencyMonitor): Answ
     visibility,
     audit,
     reads: monitor.reads.all,
+    stalenessServed: monitor.reads.stalenessServed,
     counters: { hits, misses, fallbacks, gaps, resyncs },
   } satisfies ReadonlyDeep<ConsistencyAnswer>;
   return jsonAnswer(200, {}, answer);

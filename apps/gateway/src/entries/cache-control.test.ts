@@ -1,7 +1,7 @@
 import { encodeConsistencyToken, type ErrorCode } from '@quorate/api';
 import { revision } from '@quorate/kv';
 import type { LightMyRequestResponse } from 'fastify';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import {
   ADMIN_TOKEN,
   CLUSTER_ID,
@@ -16,14 +16,14 @@ const LIMITS = '/v1/namespaces/limits/entries/max';
 
 let gateway: TestGateway;
 /** The view holds the content at revision 4, 84 ms old at most; the head is 5. */
-beforeEach(async () => {
+beforeAll(async () => {
   gateway = await startTestGateway();
   await put(CONTENT, '"hello"');
   gateway.backend.sync();
   await put(LIMITS, '1');
-  gateway.backend.calls.length = 0;
 });
-afterEach(async () => {
+beforeEach(() => gateway.backend.calm());
+afterAll(async () => {
   await gateway.close();
 });
 

@@ -1,6 +1,6 @@
 import { HEADERS, parseReadLevel, parseStaleness, type ErrorCode } from '@quorate/api';
 import type { LightMyRequestResponse } from 'fastify';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { MemoryBackend } from '../memory-backend.testing.js';
 import { ADMIN_TOKEN, startTestGateway, type TestGateway } from '../test-gateway.testing.js';
 
@@ -13,7 +13,7 @@ const PROVEN = /^ms=\d+, lag=0, revision=5, quorum=\?1$/;
 const NONE = undefined;
 
 let gateway: TestGateway;
-beforeEach(async () => {
+beforeAll(async () => {
   gateway = await startTestGateway();
   for (const url of [CONTENT, LIMITS]) {
     const headers = { authorization: `Bearer ${ADMIN_TOKEN}`, 'content-type': 'application/json' };
@@ -21,7 +21,8 @@ beforeEach(async () => {
     if (url === CONTENT) gateway.backend.sync();
   }
 });
-afterEach(async () => {
+beforeEach(() => gateway.backend.calm());
+afterAll(async () => {
   await gateway.close();
 });
 

@@ -49,6 +49,8 @@ interface ReadResult {
   readonly revision: Revision;
   readonly epoch: number;
   readonly source: 'cache' | 'store';
+  /** The bound that the cache states; null: unknown, or the store answered. */
+  readonly stalenessMs: number | null;
   /** Headers that say how old the answer can be. Those of every answer are added here. */
   readonly headers: Record<string, string>;
 }
@@ -86,6 +88,7 @@ export async function readEntry(
     result = instead;
   }
   counts.count(result.level.level, result.source);
+  if (result.source === 'cache' && result.level.level !== 'linearizable') counts.served(result.stalenessMs);
   const { headers } = result;
   headers[HEADERS.readConsistency] = formatReadLevel(result.level);
   headers[HEADERS.consistencyToken] = tokens.encode(result.revision, result.epoch);
@@ -141,21 +144,24 @@ async function storeResult(
     .catch((error: unknown) => Promise.reject(fallbackFailure(error, level, outcome)));
   const headers = provenHeaders(head, elapsedMs);
   const { epoch } = tokens;
-  return { entry, level: { level: 'linearizable' }, revision: head, epoch, source: 'store', headers };
+  return {
+    entry,
+    level: { level: 'linearizable' },
+    revision: head,
+    epoch,
+    source: 'store',
+    stalenessMs: null,
+    headers,
+  };
 }
 
 function hitResult(view: View, hit: ViewHit, asked: ReadLevel): ReadResult {
   const { entry, revision, epoch } = hit;
   // A session read whose token is of another epoch was asked for, and had, as a linearizable one.
   const level: ReadLevel = hit.level === 'linearizable' ? { level: 'linearizable' } : asked;
-  return {
-    entry,
-    level,
-    revision,
-    epoch,
-    source: 'cache',
-    headers: heldHeaders(hit, view.state, hit.filled),
-  };
+  const { stalenessMs } = hit;
+  const headers = heldHeaders(hit, view.state, hit.filled);
+  return { entry, level, revision, epoch, source: 'cache', stalenessMs, headers };
 }
 
 /** `only-if-cached`: what is held, if it has the level without anybody being asked. Throws NOT_CACHED. */

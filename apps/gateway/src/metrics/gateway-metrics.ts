@@ -4,6 +4,8 @@ import type { ConsistencyMonitor } from '../consistency/consistency-monitor.js';
 import { sawQuorum, type View, type ViewStatus } from '../store/store.js';
 
 const DURATION_BUCKETS_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5];
+/** Around half a second while all is well, and upwards without end while the store is away. */
+const STALENESS_BUCKETS_SECONDS = [0.05, 0.1, 0.25, 0.5, 0.75, 1, 2, 3, 10, 60, 600, 3600];
 const STATES = ['empty', 'syncing', 'live', 'stale'] as const;
 
 /** Every metric of a gateway. Requests are counted as they end; the view is asked when somebody scrapes. */
@@ -50,6 +52,13 @@ export class GatewayMetrics {
       visibility.observe({ since: 'acknowledged' }, sinceAcknowledgedSeconds);
       visibility.observe({ since: 'sent' }, sinceSentSeconds);
     });
+    const served = new Histogram({
+      name: 'quorate_gateway_staleness_served_seconds',
+      help: 'Staleness bound that answers of the cache below linearizable stated.',
+      buckets: STALENESS_BUCKETS_SECONDS,
+      registers: [this.registry],
+    });
+    monitor.reads.onServed((seconds) => served.observe(seconds));
     this.registry.registerMetric(auditCounter(monitor));
     this.registry.registerMetric(readCounter(monitor));
   }
@@ -75,6 +84,11 @@ export class GatewayMetrics {
       'quorate_gateway_cache_staleness_seconds',
       'Proven bound of the staleness now; NaN: unknown.',
       ({ stalenessMs }) => (stalenessMs === null ? Number.NaN : stalenessMs / 1000),
+    );
+    gauge(
+      'quorate_gateway_cache_lag_revisions',
+      'Revisions between the newest head that a probe told and what the cache has applied; NaN: never probed.',
+      ({ lag }) => lag ?? Number.NaN,
     );
     gauge('quorate_gateway_quorum', '1: a quorum answered this gateway within the last 3 s.', (status) =>
       sawQuorum(status) ? 1 : 0,
