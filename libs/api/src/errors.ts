@@ -40,6 +40,7 @@ export type ErrorCode =
   | 'NAMESPACE_KIND_CONFLICT'
   | 'TOO_MANY_NAMESPACES'
   | 'NAMESPACE_NOT_CACHED'
+  | 'TOO_MANY_READERS'
   | 'TOO_MANY_TOKENS'
   | 'ACCESS_CHANGED'
   | 'TOKEN_AHEAD'
@@ -211,6 +212,13 @@ export const ERRORS: Record<ErrorCode, ErrorEntry> = {
     title: 'Only a cached namespace has readers',
     effect: 'none',
     whatToDo: 'Set readers of a cached namespace; for a strict one give tokens scopes that name it.',
+  },
+  /** All readers of all namespaces travel in one message to a cache that begins. */
+  TOO_MANY_READERS: {
+    status: 409,
+    title: 'No further readers can be named',
+    effect: 'none',
+    whatToDo: 'Name fewer or shorter principals: those of all namespaces together take 512 KiB at most.',
   },
   /** As many tokens as there may be at a time. */
   TOO_MANY_TOKENS: {

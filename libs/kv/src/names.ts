@@ -1,6 +1,8 @@
 import { isWellFormed } from './bytes.js';
 import { KEY_BYTES_MAX, NAMESPACE_PATTERN, READERS_MAX, READER_BYTES_MAX } from './types.js';
 
+const READER_LENGTH_BYTES = 4;
+
 /** True when the text can name a namespace. */
 export function isNamespaceName(text: string): boolean {
   return NAMESPACE_PATTERN.test(text);
@@ -19,6 +21,14 @@ export function areReaders(readers: readonly string[]): boolean {
   return readers.every(
     (reader) =>
       reader !== '' && isWellFormed(reader) && Buffer.byteLength(reader, 'utf8') <= READER_BYTES_MAX,
+  );
+}
+
+/** What the readers of one namespace take in a message, in bytes. */
+export function readersBytes(readers: readonly string[] | null): number {
+  return (readers ?? []).reduce(
+    (sum, reader) => sum + READER_LENGTH_BYTES + Buffer.byteLength(reader, 'utf8'),
+    0,
   );
 }
 

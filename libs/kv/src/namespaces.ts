@@ -3,6 +3,7 @@ import type { EncodedEntry } from './codec.js';
 import { Entries } from './entries.js';
 import type { StoredEntry } from './entry-slabs.js';
 import type { KeyHashSeed } from './key-hash.js';
+import { readersBytes } from './names.js';
 import type { OrderedMap } from './ordered-map.js';
 import { orderedMap } from './ordered-map.js';
 import type { NamespaceRow } from './rows.js';
@@ -43,6 +44,7 @@ export class Namespaces {
   readonly #rowSum = new LazyRowSum<NamespaceState>((state) => hashOfRow(namespaceRow(state)));
   readonly #seed: KeyHashSeed;
   #entryCount = 0;
+  #readersBytes = 0;
   #generation = 0;
 
   constructor(seed: KeyHashSeed) {
@@ -63,6 +65,11 @@ export class Namespaces {
     const sum = new RowSum(this.#entrySum.value);
     sum.add(this.#rowSum.value);
     return sum.value;
+  }
+
+  /** Of the readers of all namespaces together, as `readersBytes` counts them. */
+  get readersBytes(): number {
+    return this.#readersBytes;
   }
 
   /** Entries of one namespace; 0 of one that is not there. */
@@ -148,8 +155,10 @@ export class Namespaces {
 
   /** Sets a record. A deleted one drops its entries. */
   setRecord(record: NamespaceRecord, newest: Revision): void {
+    this.#readersBytes += readersBytes(record.readers);
     if (!this.#states.has(record.name)) return this.#create(record, newest);
     const state = this.#writable(record.name);
+    this.#readersBytes -= readersBytes(state.record.readers);
     if (record.deleted) {
       this.#entrySum.subtract(state.entrySum.value);
       this.#entryCount -= state.entries.size;

@@ -90,6 +90,7 @@ const ERROR_CODES: Record<ApplyErrorCode, number> = {
   TOO_MANY_NAMESPACES: 11,
   NAMESPACE_NOT_CACHED: 12,
   AUTHORIZATION_CHANGED: 13,
+  TOO_MANY_READERS: 14,
 };
 const ERROR_CODES_BY_NUMBER = new Map(
   Object.entries(ERROR_CODES).map(([code, number]) => [number, code as ApplyErrorCode]),

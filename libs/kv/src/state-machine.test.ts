@@ -138,6 +138,23 @@ describe('namespaces and entries', () => {
     expect(run(machine, setReaders(name, readers))).toEqual(failed(code, 4));
   });
 
+  test('[K38] all readers together are bounded, through changes, deletions and a snapshot', () => {
+    const names = Array.from({ length: 9 }, (_, at) => `n${at}`);
+    let machine = machineWith(...names);
+    const most = Array.from({ length: 256 }, (_, at) => String(at).padStart(252, 'r'));
+    for (const name of names.slice(0, 8)) expect(codeOf(run(machine, setReaders(name, most)))).toBe('done');
+    // 8 times 256 of 252 bytes and 4 of length are 512 KiB to the byte.
+    machine = StateMachine.restore(machine.snapshot());
+    expect(codeOf(run(machine, setReaders('n8', ['a'])))).toBe('TOO_MANY_READERS');
+    expect(codeOf(run(machine, setReaders('n8', [])))).toBe('done');
+    expect(codeOf(run(machine, setReaders('n7', most.toReversed())))).toBe('done');
+    run(machine, setReaders('n7', most.slice(1)));
+    expect(codeOf(run(machine, setReaders('n8', ['r'.repeat(252)])))).toBe('done');
+    expect(codeOf(run(machine, setReaders('n7', most)))).toBe('TOO_MANY_READERS');
+    run(machine, deleteNamespace('n0'));
+    expect(codeOf(run(machine, setReaders('n7', most)))).toBe('done');
+  });
+
   test('[K38] the largest of everything is fine', () => {
     const machine = machineWith('n');
     const readers = Array.from(

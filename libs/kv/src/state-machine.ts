@@ -4,7 +4,7 @@ import { type EncodedEntry, decodeCommand } from './codec.js';
 import type { StoredEntry } from './entry-slabs.js';
 import { IdempotencyKeys, isIdempotencyStampPossible } from './idempotency.js';
 import type { KeyHashSeed } from './key-hash.js';
-import { areReaders, isKey, isNamespaceName } from './names.js';
+import { areReaders, isKey, isNamespaceName, readersBytes } from './names.js';
 import { Namespaces } from './namespaces.js';
 import { Registrations } from './registrations.js';
 import type { RetainedChange } from './retained-changes.js';
@@ -33,6 +33,7 @@ import type {
 import {
   ACCESS_NAMESPACE,
   LIST_LIMIT_MAX,
+  READERS_TOTAL_BYTES_MAX,
   TOKENS_NAMESPACE,
   VALUE_BYTES_MAX,
   isBuiltInNamespace,
@@ -434,6 +435,9 @@ export class StateMachine {
     const before = this.#namespaces.record(name);
     if (before === undefined || before.deleted) return this.#failed('NAMESPACE_NOT_FOUND');
     if (before.kind !== 'cached') return this.#failed('NAMESPACE_NOT_CACHED');
+    const more = readersBytes(readers) - readersBytes(before.readers);
+    if (more > 0 && this.#namespaces.readersBytes + more > READERS_TOTAL_BYTES_MAX)
+      return this.#failed('TOO_MANY_READERS');
     const next = revision(this.head + 1);
     this.#setRecord({ ...before, revision: next, readers });
     return this.#doneWithoutEntry(next, false, before.createRevision);

@@ -68,6 +68,8 @@ export function listBytesOf(entry: Pick<Entry, 'key' | 'value'>): number {
 }
 export const READERS_MAX = 256;
 export const READER_BYTES_MAX = 256;
+/** Of the readers of all namespaces together: all records have to fit into one message to a cache that begins. */
+export const READERS_TOTAL_BYTES_MAX = 512 * 1024;
 
 export type Condition =
   | { readonly type: 'none' }
@@ -153,6 +155,7 @@ export type ApplyErrorCode =
   | 'NAMESPACE_KIND_CONFLICT'
   | 'TOO_MANY_NAMESPACES'
   | 'NAMESPACE_NOT_CACHED'
+  | 'TOO_MANY_READERS'
   | 'ENTRY_NOT_FOUND'
   | 'PRECONDITION_FAILED'
   | 'NAMESPACE_CHANGED'

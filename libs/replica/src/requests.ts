@@ -16,19 +16,17 @@ import {
 import {
   ACCESS_NAMESPACE,
   ByteWriter,
-  LIST_BYTES_MAX,
   LIST_LIMIT_MAX,
-  listBytesOf,
   TOKENS_NAMESPACE,
   encodeOperation,
   type ApplyErrorCode,
   type ApplyResult,
-  type Entry,
   type Operation,
   type Revision,
   type StateMachine,
 } from '@quorate/kv';
 import { memberId } from '@quorate/raft';
+import { countOfOneAnswer } from './list-bounds.js';
 import type { Replica } from './replica.js';
 import type { TakenSnapshot } from './snapshots.js';
 import { listTokens, refuseTokenChange, withTokenKey } from './token-changes.js';
@@ -294,7 +292,7 @@ export class RequestHandler {
       }
       case 'list': {
         const { entries, truncated } = machine.list(request.namespace, request);
-        const fitting = entries.slice(0, countWithin(entries, LIST_BYTES_MAX));
+        const fitting = entries.slice(0, countOfOneAnswer(entries));
         return {
           type: 'entries',
           entries: fitting,
@@ -350,13 +348,6 @@ export class RequestHandler {
       }
     }
   }
-}
-
-/** How many of the entries, from the first on, fit into one answer: at least one. */
-function countWithin(entries: readonly Entry[], bytesMax: number): number {
-  let bytes = 0;
-  const over = entries.findIndex((entry, at) => (bytes += listBytesOf(entry)) > bytesMax && at > 0);
-  return over === -1 ? entries.length : over;
 }
 
 function needOfWrite(operation: Operation): Need {
@@ -435,6 +426,7 @@ const APPLY_ERRORS: Record<ApplyErrorCode, ErrorCode> = {
   NAMESPACE_KIND_CONFLICT: 'NAMESPACE_KIND_CONFLICT',
   TOO_MANY_NAMESPACES: 'TOO_MANY_NAMESPACES',
   NAMESPACE_NOT_CACHED: 'NAMESPACE_NOT_CACHED',
+  TOO_MANY_READERS: 'TOO_MANY_READERS',
   AUTHORIZATION_CHANGED: 'AUTHORIZATION_CHANGED',
   ENTRY_NOT_FOUND: 'ENTRY_NOT_FOUND',
   PRECONDITION_FAILED: 'PRECONDITION_FAILED',

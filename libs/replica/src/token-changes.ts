@@ -7,6 +7,7 @@ import {
   isTokenKey,
   tokenIdOf,
 } from '@quorate/api';
+import { countOfOneAnswer } from './list-bounds.js';
 import { TOKENS_NAMESPACE, type Entry, type Operation, type StateMachine } from '@quorate/kv';
 
 /**
@@ -55,7 +56,8 @@ export function listTokens(
   // More than the id would let a caller try the rest of a hash, digit by digit.
   if (prefix.length > TOKEN_ID_LENGTH) return { tokens: [], truncated: false };
   const { entries, truncated } = machine.list(TOKENS_NAMESPACE, { prefix, limit });
-  return { tokens: entries.flatMap(summary), truncated };
+  const fitting = entries.slice(0, countOfOneAnswer(entries));
+  return { tokens: fitting.flatMap(summary), truncated: truncated || fitting.length < entries.length };
 }
 
 function summary({ key, value, createRevision }: Entry): TokenSummary[] {
