@@ -1166,4 +1166,13 @@ export const MUTATIONS: readonly Mutation[] = [
     replace:
       'if (ifTokensRevision !== null && ifTokensRevision > this.namespaceRevision(TOKENS_NAMESPACE)) {',
   },
+  {
+    id: 'M129',
+    bug: 'a reader is judged when he asks, and not when he is answered',
+    rule: 'C27',
+    file: CACHED_VIEW,
+    find: '    if (!this.#isWithinBound(waiting) || !this.#isAdmitted(waiting)) return;\n    if (!filled)',
+    replace:
+      '    if (!this.#isWithinBound(waiting) || (!filled && waiting.probeId === null && !this.#isAdmitted(waiting))) return;\n    if (!filled)',
+  },
 ];

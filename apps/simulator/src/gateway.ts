@@ -1,10 +1,17 @@
 import type { CacheReadLevel } from '@quorate/cache';
-import { CachedViewDriver, type CachedReadOutcome, type StoreClient } from '@quorate/client';
+import { authorizeToken } from '@quorate/api';
+import {
+  CachedViewDriver,
+  type CachedReadOutcome,
+  type ReaderQuestion,
+  type ReaderRefusal,
+  type StoreClient,
+} from '@quorate/client';
 import { revision, type Revision } from '@quorate/kv';
 import type { BoundedMemoryChecker } from './checkers/bounded-memory-checker.js';
 import type { Cluster } from './cluster.js';
 import type { Host } from './host.js';
-import { CLUSTER_ID } from './member.js';
+import { ADMIN_TOKEN_HASH, CLUSTER_ID } from './member.js';
 import { connectStoreClient } from './sdk-client.js';
 import type { SimulatedFeed } from './simulated-feed.js';
 import { decodeText } from './text.js';
@@ -25,6 +32,8 @@ export interface CacheReadRecord {
   readonly key: string;
   readonly level: CacheReadLevel;
   readonly minRevision: number | null;
+  /** By which access token; null: the gateway itself. */
+  readonly token: string | null;
   /** Of the newest write of the key, or of its namespace, that this process had acknowledged before; 0: none. */
   readonly ownRevision: number;
   /** What the view had applied before the read; null: it was not synced. */
@@ -55,6 +64,7 @@ export class SimulatedGateway {
   /** The newest write that went through this process: by namespace, and by namespace and key. */
   readonly #ownRevisions = new Map<string, number>();
   readonly #recentRevision: () => number | null;
+  readonly #recentToken: () => string | null;
 
   constructor(
     world: World,
@@ -66,6 +76,8 @@ export class SimulatedGateway {
       readonly memory: BoundedMemoryChecker;
       /** Of a write that was acknowledged a moment ago, by whichever way it went; null: none yet. */
       readonly recentRevision: () => number | null;
+      /** One that somebody writes by, and that is revoked soon; null: none yet. */
+      readonly recentToken: () => string | null;
     },
   ) {
     this.#world = world;
@@ -73,6 +85,7 @@ export class SimulatedGateway {
     this.#keyCount = options.keyCount;
     this.#memory = options.memory;
     this.#recentRevision = options.recentRevision;
+    this.#recentToken = options.recentToken;
     this.host = host;
     feed.subscribe(host, (bytes) => this.#driver?.receiveFeed(bytes));
   }
@@ -96,6 +109,7 @@ export class SimulatedGateway {
       bytesMax: this.#bytesMax,
       wholeNamespaceBytesMax,
       wholeBytesMax: this.#wholeBytesMax,
+      mayRead: refusalOf,
       onRebuild: (error) => {
         this.rebuilds.push(error);
         this.#world.tell(`${this.host.name} rebuilds its cache: ${String(error)}`);
@@ -185,16 +199,24 @@ export class SimulatedGateway {
   ): void {
     const driver = this.#driver;
     if (driver === null) return;
-    const record = this.#recorder({ namespace, level, minRevision, driver });
+    const token = this.#reading && this.host.random.chance(0.2) ? this.#recentToken() : null;
+    const record = this.#recorder({ namespace, level, minRevision, token, driver });
     const ownRevision = this.#ownRevision(namespace, key);
-    driver.read(namespace, key, level, (outcome) => done(record(key, ownRevision, outcome)), minRevision);
+    driver.read(
+      namespace,
+      key,
+      level,
+      (outcome) => done(record(key, ownRevision, outcome)),
+      minRevision,
+      token,
+    );
   }
 
   /** A list is a read of every key, at one revision: it is recorded as that. */
   list(namespace: string, level: CacheReadLevel, minRevision: Revision | null): void {
     const driver = this.#driver;
     if (driver === null) return;
-    const record = this.#recorder({ namespace, level, minRevision, driver });
+    const record = this.#recorder({ namespace, level, minRevision, token: null, driver });
     const keys = Array.from({ length: this.#keyCount }, (_, number) => `key-${number}`);
     const own = keys.map((key) => this.#ownRevision(namespace, key));
     driver.list(
@@ -218,9 +240,10 @@ export class SimulatedGateway {
     readonly namespace: string;
     readonly level: CacheReadLevel;
     readonly minRevision: Revision | null;
+    readonly token: string | null;
     readonly driver: CachedViewDriver;
   }): (key: string, ownRevision: number, outcome: CachedReadOutcome) => CacheReadRecord {
-    const { namespace, level, minRevision, driver } = question;
+    const { namespace, level, minRevision, token, driver } = question;
     const invokedMs = this.#world.nowMs;
     const bounds = { bytesMax: this.#bytesMax, wholeBytesMax: this.#wholeBytesMax };
     const { process, name } = this.host;
@@ -238,6 +261,7 @@ export class SimulatedGateway {
         key,
         level,
         minRevision,
+        token,
         ownRevision,
         watermark,
         invokedMs,
@@ -254,12 +278,19 @@ export class SimulatedGateway {
   }
 }
 
+/** As a real gateway decides. */
+function refusalOf(question: ReaderQuestion): ReaderRefusal | null {
+  const decision = authorizeToken({ adminTokenHash: ADMIN_TOKEN_HASH, need: 'entries:read', ...question });
+  if (!('type' in decision)) return null;
+  return { code: decision.code === 'FORBIDDEN' ? 'FORBIDDEN' : 'UNAUTHENTICATED', message: decision.message };
+}
+
 function asRevision(value: number | null): Revision | null {
   return value === null ? null : revision(value);
 }
 
 export function describeRead(read: CacheReadRecord): string {
-  const { gateway, namespace, key, level, minRevision, ownRevision, outcome, value } = read;
+  const { gateway, namespace, key, level, minRevision, token, ownRevision, outcome, value } = read;
   const atLeast = minRevision === null ? '' : ` at least ${minRevision}`;
   const own = ownRevision === 0 ? '' : ` (its own write is ${ownRevision})`;
   let told: string = outcome.type;
@@ -267,5 +298,6 @@ export function describeRead(read: CacheReadRecord): string {
   if (outcome.type === 'hit') {
     told = `${value ?? 'nothing'} of ${outcome.entry?.revision ?? '-'} at ${outcome.revision}, staleness ${outcome.stalenessMs} ms`;
   }
-  return `${gateway} reads ${namespace}/${key} ${level.type}${atLeast}${own}: ${told}`;
+  const by = token === null ? '' : ` by ${token.replaceAll('_', ' ').trim()}`;
+  return `${gateway} reads ${namespace}/${key} ${level.type}${by}${atLeast}${own}: ${told}`;
 }

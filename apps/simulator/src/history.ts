@@ -101,6 +101,8 @@ export class History {
   readonly lists: ListRecord[] = [];
   /** Of the write that was acknowledged last: what a client may carry from one gateway to another. */
   recentRevision: number | null = null;
+  /** The access token that was last used for a write; null: none yet. */
+  recentToken: string | null = null;
   /** Of all that was acknowledged; 0 before the first. */
   newestRevision = 0;
   readonly #world: World;
@@ -141,6 +143,7 @@ export class History {
     operation.completedAt = this.#world.nextObservation();
     operation.completedMs = this.#world.nowMs;
     this.recentRevision = operation.revision ?? this.recentRevision;
+    this.recentToken = operation.token ?? this.recentToken;
     this.newestRevision = Math.max(this.newestRevision, operation.revision ?? 0);
     this.#world.tell(`${operation.client} is told: ${describeOperation(operation)}`);
   }

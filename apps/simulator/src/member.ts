@@ -32,7 +32,7 @@ import type { World } from './world.js';
 export const CLUSTER_ID = '00c0ffee00c0ffee';
 export const EPOCH = 1;
 export const ADMIN_TOKEN = 'simulated-admin-token';
-const ADMIN_TOKEN_HASH = hashToken(ADMIN_TOKEN);
+export const ADMIN_TOKEN_HASH = hashToken(ADMIN_TOKEN);
 export const FEED_KEY = new Uint8Array(32).fill(7);
 const DIRECTORY = '/data';
 const SHUTDOWN_MS_MAX = 2_000;

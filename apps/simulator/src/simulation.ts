@@ -177,7 +177,8 @@ export class Simulation {
       const host = new Host(world, `g${index}`, this.drawClock());
       hosts.push(host);
       const recentRevision = (): number | null => this.history.recentRevision;
-      const options = { keyCount, memory, recentRevision };
+      const recentToken = (): string | null => this.history.recentToken;
+      const options = { keyCount, memory, recentRevision, recentToken };
       this.gateways.push(new SimulatedGateway(world, this.cluster, this.feed, host, options));
     }
     const operatorHost = new Host(world, 'operator', { rate: 1, wallOffsetMs: 0 });

@@ -106,7 +106,12 @@ function writeByToken(user: TrafficUser, done: () => void): void {
   const name = user.freshName();
   const token = `quorate_${name.padEnd(43, '_')}`;
   const key = hashToken(token);
-  const record = encodeTokenRecord({ name, principal: 'ada', scopes: ['entries:write'], expiresAtMs: null });
+  const record = encodeTokenRecord({
+    name,
+    principal: 'ada',
+    scopes: ['entries:read', 'entries:write'],
+    expiresAtMs: null,
+  });
   user.put(
     TOKENS_NAMESPACE,
     key,

@@ -27,6 +27,7 @@ import { checkSnapshotReads } from './snapshot-read-checker.js';
 import { checkStaleness } from './staleness-checker.js';
 import { tellStory, type Story } from './story.js';
 import { checkNoStrictCacheReads } from './strict-cache-checker.js';
+import { checkReaders } from './reader-checker.js';
 import { checkTokenFences } from './token-fence-checker.js';
 
 const none = { type: 'none' } as const;
@@ -108,6 +109,7 @@ function cacheRead(changes: Partial<CacheReadRecord> & { readonly hit?: object }
     key: 'k',
     level: { type: 'eventual' },
     minRevision: null,
+    token: null,
     ownRevision: 0,
     watermark: 2,
     invokedMs: 1_000,
@@ -459,6 +461,24 @@ describe('access', () => {
     const refused = { outcome: 'none', code: 'UNAUTHENTICATED' } as const;
     expect(() => checkTokenFences(told([made], { ...refused, tokenIs: 'known' }))).toThrow('is not refused');
     expect(() => checkTokenFences(told([made], { ...refused, tokenIs: 'ending' }))).not.toThrow();
+  });
+  it('readers are shown what they may read, and refused when they are not known', () => {
+    const token = `quorate_${'a'.repeat(43)}`;
+    const key = hashToken(token);
+    const [made, gone] = [put(TOKENS_NAMESPACE, key, '"t"'), remove(TOKENS_NAMESPACE, key)];
+    // The namespaces are at 1 and 2, the token is made at 3 and gone at 4.
+    const told = (read: Parameters<typeof cacheRead>[0]): void =>
+      checkReaders(story({ log: logOf(made, gone), reads: [cacheRead({ token, ...read })] }));
+    expect(() => told({ hit: { revision: revision(3) } })).not.toThrow();
+    expect(() => told({ hit: { revision: revision(2) } })).toThrow('after his revocation');
+    expect(() => told({ hit: { revision: revision(4) } })).toThrow('after his revocation');
+    expect(() => told({ token: null, hit: { revision: revision(4) } })).not.toThrow();
+    const denied = { type: 'denied', code: 'UNAUTHENTICATED', message: '' } as const;
+    expect(() => told({ outcome: denied, watermark: 2 })).not.toThrow();
+    expect(() => told({ outcome: denied, watermark: 3, answeredMs: 1_000 })).not.toThrow();
+    expect(() => told({ outcome: denied, watermark: 3, answeredMs: 1 })).toThrow(
+      'who is known is not refused',
+    );
   });
 
   it('the list judges a whole story', () => {

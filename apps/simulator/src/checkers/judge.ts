@@ -7,6 +7,7 @@ import { checkLinearizability } from './linearizability-checker.js';
 import { checkLostWrites } from './lost-write-checker.js';
 import { checkOutcomes } from './outcome-checker.js';
 import { checkPhantomWrites } from './phantom-write-checker.js';
+import { checkReaders } from './reader-checker.js';
 import { checkRefusals } from './refusal-checker.js';
 import { checkSessions } from './session-checker.js';
 import { checkSnapshotReads } from './snapshot-read-checker.js';
@@ -29,6 +30,7 @@ const CHECKS: readonly ((story: Story) => void)[] = [
   checkCacheContent,
   checkStaleness,
   checkSessions,
+  checkReaders,
   checkAccessFences,
   checkTokenFences,
   checkDecisions,
