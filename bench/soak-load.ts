@@ -200,11 +200,12 @@ export class SoakLoad {
     const value = this.#acknowledgements.largestSent(key) + 1;
     this.#acknowledgements.send(key, value);
     this.#resting.set(key, Infinity);
-    const { type, token, reason } = await this.#requests(gateway).write(key, value);
+    const { type, token, reason, isWrong } = await this.#requests(gateway).write(key, value);
     const atMs = performance.now();
     if (type === 'unknown') this.#resting.set(key, atMs + UNKNOWN_REST_MS);
     else this.#resting.delete(key);
     this.#count(type === 'acknowledged' ? 'writes acknowledged' : `writes ${type}: ${reason}`, 1);
+    if (isWrong) this.#violate(`a write of ${key} at gateway ${gateway + 1} was answered ${reason}`);
     if (type !== 'acknowledged') return;
     this.#acknowledgements.acknowledge(key, value, atMs);
     const acknowledged = this.counts.get('writes acknowledged') ?? 0;
@@ -314,7 +315,10 @@ export class SoakLoad {
     const before = this.lives.before(gateway, key);
     const outcome = await this.#requests(gateway).read(key, level, token);
     if (outcome.type === 'unavailable') {
-      this.#count(`${asked.level} reads unavailable: ${outcome.reason}`, 1);
+      const { reason, isWrong } = outcome;
+      this.#count(`${asked.level} reads unavailable: ${reason}`, 1);
+      if (isWrong)
+        this.#violate(`a read (${asked.level}) of ${key} at gateway ${gateway + 1} was answered ${reason}`);
       return outcome;
     }
     this.#count(`${asked.level} reads answered`, 1);

@@ -1,20 +1,9 @@
-import { Agent, type IncomingHttpHeaders, request as httpRequest } from 'node:http';
 import { formatReadLevel, parseStaleness, type ReadLevel } from '@quorate/api';
+import { type HttpAnswer, HttpPool, NotConnected } from './wire/http.js';
+import type { Address } from './wire/sockets.js';
 
 /** Longer than a gateway's own deadlines. */
 const TIMEOUT_MS = 5_000;
-const SOCKETS_MAX = 64;
-
-/** An answer, or why there is none. */
-export type Reply =
-  | {
-      readonly type: 'answer';
-      readonly status: number;
-      readonly headers: IncomingHttpHeaders;
-      readonly text: string;
-    }
-  /** `refused`: the connection was never there, so nothing happened. */
-  | { readonly type: 'none'; readonly refused: boolean };
 
 export interface WriteOutcome {
   readonly type: 'acknowledged' | 'none' | 'unknown';
@@ -22,6 +11,8 @@ export interface WriteOutcome {
   readonly token: string | null;
   /** Why it was not acknowledged. */
   readonly reason: string;
+  /** No promise allows this answer: it is neither an acknowledgement nor one of unavailability. */
+  readonly isWrong: boolean;
 }
 
 export type ReadOutcome =
@@ -36,60 +27,77 @@ export type ReadOutcome =
       readonly sentMs: number;
       readonly atMs: number;
     }
-  | { readonly type: 'unavailable'; readonly reason: string; readonly sentMs: number; readonly atMs: number };
+  | {
+      readonly type: 'unavailable';
+      readonly reason: string;
+      /** As of a write. */
+      readonly isWrong: boolean;
+      readonly sentMs: number;
+      readonly atMs: number;
+    };
+
+/** Too busy, no quorum or nobody reachable, no answer in time. */
+const UNAVAILABLE: readonly number[] = [429, 503, 504];
 
 /** Writes and reads numbers of one namespace at one gateway, as any REST client would. */
 export class SoakRequests {
-  readonly #agent = new Agent({ keepAlive: true, maxSockets: SOCKETS_MAX });
+  readonly #pool: HttpPool;
 
   constructor(
-    private readonly address: { readonly host: string; readonly port: number },
-    private readonly adminToken: string,
+    address: Address,
+    adminToken: string,
     private readonly namespace: string,
-  ) {}
+  ) {
+    this.#pool = new HttpPool(address, `Authorization: Bearer ${adminToken}\r\n`, TIMEOUT_MS);
+  }
 
   async createNamespace(): Promise<void> {
-    const reply = await this.#send('PUT', `/v1/namespaces/${this.namespace}`, '{"kind":"cached"}', {});
-    if (reply.type === 'none' || reply.status > 201)
-      throw new Error(`no namespace: ${JSON.stringify(reply)}`);
+    await this.#pool.request('PUT', `/v1/namespaces/${this.namespace}`, '{"kind":"cached"}');
   }
 
   async write(key: string, value: number): Promise<WriteOutcome> {
-    const reply = await this.#send('PUT', this.#path(key), String(value), {});
-    if (reply.type === 'none') {
-      const reason = reply.refused ? 'no connection' : 'connection lost';
-      return { type: reply.refused ? 'none' : 'unknown', token: null, reason };
+    let reply: HttpAnswer;
+    try {
+      reply = await this.#pool.exchange('PUT', this.#path(key), String(value), '');
+    } catch (error) {
+      const isUnsent = error instanceof NotConnected;
+      const reason = isUnsent ? 'no connection' : 'connection lost';
+      return { type: isUnsent ? 'none' : 'unknown', token: null, reason, isWrong: false };
     }
     if (reply.status === 200 || reply.status === 201) {
-      return { type: 'acknowledged', token: headerOf(reply.headers, 'consistency-token'), reason: '' };
+      const token = headerOf(reply.head, 'consistency-token');
+      return { type: 'acknowledged', token, reason: '', isWrong: false };
     }
     const effect = /"effect":"(\w+)"/.exec(reply.text)?.[1];
     return {
       type: effect === 'none' ? 'none' : 'unknown',
       token: null,
       reason: codeOf(reply.text, reply.status),
+      isWrong: !UNAVAILABLE.includes(reply.status),
     };
   }
 
   async read(key: string, level: ReadLevel, token: string | null = null): Promise<ReadOutcome> {
     const sentMs = performance.now();
-    const headers = {
-      'read-consistency': formatReadLevel(level),
-      ...(token === null ? {} : { 'consistency-token': token }),
-    };
-    const reply = await this.#send('GET', this.#path(key), null, headers);
+    const headers =
+      `Read-Consistency: ${formatReadLevel(level)}\r\n` +
+      (token === null ? '' : `Consistency-Token: ${token}\r\n`);
+    const reply = await this.#pool.exchange('GET', this.#path(key), null, headers).catch(() => null);
     const atMs = performance.now();
-    if (reply.type === 'none') return { type: 'unavailable', reason: 'no connection', sentMs, atMs };
+    if (reply === null) {
+      return { type: 'unavailable', reason: 'no connection', isWrong: false, sentMs, atMs };
+    }
     const isAbsent = reply.status === 404 && codeOf(reply.text, 404) === 'ENTRY_NOT_FOUND';
     if (reply.status !== 200 && !isAbsent) {
-      return { type: 'unavailable', reason: codeOf(reply.text, reply.status), sentMs, atMs };
+      const isWrong = !UNAVAILABLE.includes(reply.status);
+      return { type: 'unavailable', reason: codeOf(reply.text, reply.status), isWrong, sentMs, atMs };
     }
-    const staleness = parseStaleness(headerOf(reply.headers, 'staleness') ?? '');
-    const age = headerOf(reply.headers, 'age');
+    const staleness = parseStaleness(headerOf(reply.head, 'staleness') ?? '');
+    const age = headerOf(reply.head, 'age');
     return {
       type: 'value',
       value: isAbsent ? 0 : Number(/"value":(\d+)/.exec(reply.text)?.[1]),
-      isLinearizable: headerOf(reply.headers, 'read-consistency') === 'linearizable',
+      isLinearizable: headerOf(reply.head, 'read-consistency') === 'linearizable',
       stalenessMs: staleness?.ms ?? null,
       ageSeconds: age === null ? null : Number(age),
       quorum: staleness?.quorum ?? null,
@@ -99,56 +107,21 @@ export class SoakRequests {
   }
 
   close(): void {
-    this.#agent.destroy();
+    this.#pool.close();
   }
 
   #path(key: string): string {
     return `/v1/namespaces/${this.namespace}/entries/${key}`;
   }
-
-  #send(
-    method: string,
-    path: string,
-    body: string | null,
-    headers: Readonly<Record<string, string>>,
-  ): Promise<Reply> {
-    return new Promise((resolve) => {
-      const content =
-        body === null ? {} : { 'content-type': 'application/json', 'content-length': body.length };
-      const request = httpRequest(
-        {
-          ...this.address,
-          method,
-          path,
-          agent: this.#agent,
-          headers: { authorization: `Bearer ${this.adminToken}`, ...content, ...headers },
-        },
-        (response) => {
-          let text = '';
-          response.setEncoding('utf8');
-          response.on('data', (part: string) => (text += part));
-          response.on('error', () => none(false));
-          response.on('aborted', () => none(false));
-          response.on('end', () => {
-            clearTimeout(timer);
-            resolve({ type: 'answer', status: response.statusCode ?? 0, headers: response.headers, text });
-          });
-        },
-      );
-      const none = (refused: boolean): void => {
-        clearTimeout(timer);
-        resolve({ type: 'none', refused });
-      };
-      const timer = setTimeout(() => request.destroy(new Error('timed out')), TIMEOUT_MS);
-      request.on('error', (error) => none('code' in error && error.code === 'ECONNREFUSED'));
-      request.end(body ?? undefined);
-    });
-  }
 }
 
-function headerOf(headers: IncomingHttpHeaders, name: string): string | null {
-  const value = headers[name];
-  return typeof value === 'string' ? value : null;
+/** `name`: in lower case. */
+function headerOf(head: string, name: string): string | null {
+  for (const line of head.split('\r\n')) {
+    const colon = line.indexOf(':');
+    if (line.slice(0, colon).toLowerCase() === name) return line.slice(colon + 1).trim();
+  }
+  return null;
 }
 
 function codeOf(text: string, status: number): string {

@@ -13,9 +13,22 @@ export class HttpError extends Error {
   }
 }
 
+/** An answer of any status. */
+export interface HttpAnswer {
+  readonly status: number;
+  /** Status line and headers, as they came. */
+  readonly head: string;
+  readonly text: string;
+}
+
+/** Nobody accepts connections: the request was never sent. */
+export class NotConnected extends Error {
+  override readonly name = 'NotConnected';
+}
+
 interface PooledSocket {
   readonly socket: Socket;
-  waiting: Waiting<string> | null;
+  waiting: Waiting<HttpAnswer> | null;
   head: string;
   bodyAt: number;
 }
@@ -26,15 +39,25 @@ export class HttpPool {
   /** Header lines of every request, each with its line end. */
   readonly #headers: string;
   readonly #sockets = new Set<PooledSocket>();
+  readonly #timeoutMs: number;
   #idle: PooledSocket[] = [];
 
-  constructor(address: Address, headers = '') {
+  /** `timeoutMs`: a connection that waits for an answer for so long is lost; 0: it waits for ever. */
+  constructor(address: Address, headers = '', timeoutMs = 0) {
     this.#address = address;
+    this.#timeoutMs = timeoutMs;
     this.#headers = `Host: ${address.host}:${address.port}\r\n${headers}`;
   }
 
   /** The body's text. Rejects with HttpError, or with the loss of the connection. */
   async request(method: string, path: string, body: string | null = null, headers = ''): Promise<string> {
+    const { status, text } = await this.exchange(method, path, body, headers);
+    if (status >= 200 && status < 300) return text;
+    throw new HttpError(status, text);
+  }
+
+  /** An answer of whatever status. Rejects with NotConnected, or with the loss of the connection. */
+  async exchange(method: string, path: string, body: string | null, headers: string): Promise<HttpAnswer> {
     const pooled = this.#idle.pop() ?? (await this.#open());
     return new Promise((resolve, reject) => {
       pooled.waiting = { resolve, reject };
@@ -56,7 +79,9 @@ export class HttpPool {
 
   async #open(): Promise<PooledSocket> {
     const pooled: PooledSocket = {
-      socket: await openSocket(this.#address),
+      socket: await openSocket(this.#address).catch((error: unknown) => {
+        throw new NotConnected('not connected', { cause: error });
+      }),
       waiting: null,
       head: '',
       bodyAt: 0,
@@ -77,6 +102,7 @@ export class HttpPool {
     };
     pooled.socket.on('close', fail);
     pooled.socket.on('error', fail);
+    if (this.#timeoutMs > 0) pooled.socket.setTimeout(this.#timeoutMs, () => pooled.socket.destroy());
     return pooled;
   }
 
@@ -87,8 +113,7 @@ export class HttpPool {
     const status = Number(head.slice(9, 12));
     const raw = answer.toString('utf8', pooled.bodyAt);
     const text = /transfer-encoding: chunked/i.test(head) ? withoutChunkSizes(raw) : raw;
-    if (status >= 200 && status < 300) waiting?.resolve(text);
-    else waiting?.reject(new HttpError(status, text));
+    waiting?.resolve({ status, head, text });
   }
 }
 
