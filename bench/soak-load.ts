@@ -27,8 +27,6 @@ const AUDITS_MAX = 5_000;
 /** More is not sent: a machine that is too slow for the load should say so and not fill its memory. */
 const [WRITES_UNDER_WAY_MAX, READS_UNDER_WAY_MAX, WATCHES_MAX] = [256, 64, 128];
 const TICK_MS = 5;
-/** A write without an answer may still happen; the next value of its key waits until that is sure to be over. */
-const UNKNOWN_REST_MS = 10_000;
 /** How often a write is looked for: every 2 ms, and every tenth of the time that it has taken already. */
 const [WATCH_MS, WATCH_SHARE] = [2, 0.1];
 const WATCH_TIMEOUT_MS = 30_000;
@@ -95,8 +93,13 @@ export class SoakLoad {
 
   readonly #acknowledgements = new Acknowledgements();
   readonly #underWay = new Set<Promise<void>>();
-  /** Keys whose last write has no answer yet, or may still happen: until when. */
-  readonly #resting = new Map<string, number>();
+  /** Keys whose last write has no answer yet. */
+  readonly #busy = new Set<string>();
+  /**
+   * The revision of a key as its last writer knows it; none after a write without a sure outcome. Each write goes over exactly one revision: one
+   * that was given up and still happens then cannot undo a later one, and values grow whatever is delayed.
+   */
+  readonly #revisions = new Map<string, number>();
   readonly #audits = AUDIT_SECONDS.map((seconds) => ({ seconds, due: [] as AuditDue[] }));
   #timer: NodeJS.Timeout | null = null;
   #nextKey = 0;
@@ -195,15 +198,26 @@ export class SoakLoad {
 
   async #write(turn: number): Promise<void> {
     const key = this.#freeKey();
-    if (key === null) return this.#count('writes not sent, all keys rest', 1);
-    const gateway = turn % this.gateways.length;
+    if (key === null) return this.#count('writes not sent, all keys are busy', 1);
+    this.#busy.add(key);
+    try {
+      await this.#writeKey(turn % this.gateways.length, key);
+    } finally {
+      this.#busy.delete(key);
+    }
+  }
+
+  async #writeKey(gateway: number, key: string): Promise<void> {
+    const over = this.#revisions.get(key) ?? (await this.#currentRevision(gateway, key));
+    if (over === null) return;
     const value = this.#acknowledgements.largestSent(key) + 1;
     this.#acknowledgements.send(key, value);
-    this.#resting.set(key, Infinity);
-    const { type, token, reason, isWrong } = await this.#requests(gateway).write(key, value);
+    this.#revisions.delete(key);
+    const outcome = await this.#requests(gateway).write(key, value, over);
+    const { type, token, revision, reason, isWrong } = outcome;
     const atMs = performance.now();
-    if (type === 'unknown') this.#resting.set(key, atMs + UNKNOWN_REST_MS);
-    else this.#resting.delete(key);
+    if (revision !== null) this.#revisions.set(key, revision);
+    else if (type === 'none' && reason !== 'PRECONDITION_FAILED') this.#revisions.set(key, over);
     this.#count(type === 'acknowledged' ? 'writes acknowledged' : `writes ${type}: ${reason}`, 1);
     if (isWrong) this.#violate(`a write of ${key} at gateway ${gateway + 1} was answered ${reason}`);
     if (type !== 'acknowledged') return;
@@ -216,6 +230,11 @@ export class SoakLoad {
     }
     if (this.#watches + this.gateways.length > WATCHES_MAX) return this.#count('writes not watched', 1);
     this.#track(this.#watchAll(gateway, key, value, atMs));
+  }
+
+  async #currentRevision(gateway: number, key: string): Promise<number | null> {
+    const outcome = await this.#read(gateway, key, { level: 'linearizable' });
+    return outcome.type === 'value' ? outcome.revision : null;
   }
 
   /** Until the write is seen in each gateway, as eventual reads show it. */
@@ -369,11 +388,10 @@ export class SoakLoad {
   }
 
   #freeKey(): string | null {
-    const nowMs = performance.now();
     for (let tries = 0; tries < KEYS; tries += 1) {
       const key = keyOf(this.#nextKey);
       this.#nextKey = (this.#nextKey + 1) % KEYS;
-      if ((this.#resting.get(key) ?? 0) <= nowMs) return key;
+      if (!this.#busy.has(key)) return key;
     }
     return null;
   }

@@ -7,6 +7,8 @@ const TIMEOUT_MS = 5_000;
 
 export interface WriteOutcome {
   readonly type: 'acknowledged' | 'none' | 'unknown';
+  /** Of an acknowledgement: what the entry has now; else null. */
+  readonly revision: number | null;
   /** The Consistency-Token of an acknowledgement; else null. */
   readonly token: string | null;
   /** Why it was not acknowledged. */
@@ -20,6 +22,8 @@ export type ReadOutcome =
       readonly type: 'value';
       /** 0: the entry does not exist. */
       readonly value: number;
+      /** Of the entry; 0: it does not exist. */
+      readonly revision: number;
       readonly isLinearizable: boolean;
       readonly stalenessMs: number | null;
       readonly ageSeconds: number | null;
@@ -38,6 +42,7 @@ export type ReadOutcome =
 
 /** Too busy, no quorum or nobody reachable, no answer in time. */
 const UNAVAILABLE: readonly number[] = [429, 503, 504];
+const PRECONDITION_FAILED = 412;
 
 /** Writes and reads numbers of one namespace at one gateway, as any REST client would. */
 export class SoakRequests {
@@ -55,25 +60,28 @@ export class SoakRequests {
     await this.#pool.request('PUT', `/v1/namespaces/${this.namespace}`, '{"kind":"cached"}');
   }
 
-  async write(key: string, value: number): Promise<WriteOutcome> {
+  /** `over`: the revision that the entry must still have; 0: it must not exist. */
+  async write(key: string, value: number, over: number): Promise<WriteOutcome> {
+    const condition = over === 0 ? 'If-None-Match: *\r\n' : `If-Match: "m${over}"\r\n`;
     let reply: HttpAnswer;
     try {
-      reply = await this.#pool.exchange('PUT', this.#path(key), String(value), '');
+      reply = await this.#pool.exchange('PUT', this.#path(key), String(value), condition);
     } catch (error) {
       const isUnsent = error instanceof NotConnected;
       const reason = isUnsent ? 'no connection' : 'connection lost';
-      return { type: isUnsent ? 'none' : 'unknown', token: null, reason, isWrong: false };
+      return { type: isUnsent ? 'none' : 'unknown', token: null, revision: null, reason, isWrong: false };
     }
     if (reply.status === 200 || reply.status === 201) {
       const token = headerOf(reply.head, 'consistency-token');
-      return { type: 'acknowledged', token, reason: '', isWrong: false };
+      return { type: 'acknowledged', token, revision: revisionOf(reply.text), reason: '', isWrong: false };
     }
     const effect = /"effect":"(\w+)"/.exec(reply.text)?.[1];
     return {
       type: effect === 'none' ? 'none' : 'unknown',
       token: null,
+      revision: null,
       reason: codeOf(reply.text, reply.status),
-      isWrong: !UNAVAILABLE.includes(reply.status),
+      isWrong: ![...UNAVAILABLE, PRECONDITION_FAILED].includes(reply.status),
     };
   }
 
@@ -97,6 +105,7 @@ export class SoakRequests {
     return {
       type: 'value',
       value: isAbsent ? 0 : Number(/"value":(\d+)/.exec(reply.text)?.[1]),
+      revision: isAbsent ? 0 : revisionOf(reply.text),
       isLinearizable: headerOf(reply.head, 'read-consistency') === 'linearizable',
       stalenessMs: staleness?.ms ?? null,
       ageSeconds: age === null ? null : Number(age),
@@ -122,6 +131,10 @@ function headerOf(head: string, name: string): string | null {
     if (line.slice(0, colon).toLowerCase() === name) return line.slice(colon + 1).trim();
   }
   return null;
+}
+
+function revisionOf(text: string): number {
+  return Number(/"revision":(\d+)/.exec(text)?.[1]);
 }
 
 function codeOf(text: string, status: number): string {
