@@ -14,7 +14,6 @@ import { RequestHead } from '../http/request-head.js';
 import { entryPathOf, namespaceOf } from '../http/raw-path.js';
 import { Needs } from '../request/needs.js';
 import { ConsistencyTokens } from '../store/consistency-tokens.js';
-import { LocalAccess } from '../store/local-access.js';
 import { STORE, VIEW, type Store, type View } from '../store/store.js';
 import { listEntries } from './list-entries.js';
 import { readEntry } from './read-entry.js';
