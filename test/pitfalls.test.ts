@@ -53,7 +53,7 @@ function missing(rows: readonly Row[], sources: string): string[] {
   // As the first argument of a test, on its line or the next one, or as a name in the table of directed runs.
   const isTitle = (title: string): boolean =>
     [`'${title}'`, `"${title}"`, `\`${title}\``].some((quoted) =>
-      [`(${quoted}`, `\n    ${quoted},`, `\n  ${quoted}: `].some((place) => sources.includes(place)),
+      [`(${quoted}`, `\n    ${quoted},`, `\n  ${quoted}:`].some((place) => sources.includes(place)),
     );
   return rows.flatMap(({ id, evidence }) =>
     evidence
