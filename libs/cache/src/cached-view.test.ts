@@ -610,6 +610,15 @@ describe('fills', () => {
     expect(it.shown(gone)).toBe('strict');
   });
 
+  test('[C16] R21: ten thousand misses of one key are one fill', () => {
+    const it = synced(10);
+    const reads = Array.from({ length: 10_000 }, () => it.read('home'));
+    expect(it.commands.filter(({ type }) => type === 'fill')).toHaveLength(1);
+    it.filled(10, entry('home', 10));
+    expect(new Set(reads.map((read) => it.shown(read)))).toEqual(new Set(['home@10']));
+    expect(it.view.counters).toMatchObject({ fills: 1, misses: 10_000 });
+  });
+
   test('[C17] after an own write no read of the key shows the older value', () => {
     const it = holding('a', 10);
     it.event({ type: 'ownWrite', namespace: 'pages', key: 'a', revision: revision(12) });
