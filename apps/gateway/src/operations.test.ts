@@ -197,6 +197,14 @@ describe('access tokens', () => {
     const headers = { authorization: `Bearer ${token}` };
     const unknown = await send({ url, headers });
     expect([unknown.statusCode, unknown.json().code]).toEqual([401, 'UNAUTHENTICATED']);
+    // The view decided, and says how new that is.
+    expect(unknown.headers).toMatchObject({
+      'read-consistency': 'eventual',
+      staleness: expect.stringContaining('ms=84'),
+    });
+    const list = await send({ url: '/v1/namespaces/content/entries', headers });
+    expect([list.statusCode, list.headers['read-consistency']]).toEqual([401, 'eventual']);
+    gateway.backend.calls.length = 0;
     expect((await send({ url: '/v1/cluster', headers })).statusCode).toBe(401);
     gateway.backend.knownTokens.add(token);
     const known = await send({ url, headers });

@@ -18,6 +18,7 @@ import {
   notCached,
   planViewRead,
   refuseDenied,
+  ViewRefusal,
 } from './read-levels.js';
 
 export interface EntryList {
@@ -46,7 +47,11 @@ export async function listEntries(
   try {
     return await listed(store, view, tokens, list, level, elapsedMs);
   } catch (error) {
-    return refusedAnswer(error, tokens, { level, view: null, elapsedMs });
+    return refusedAnswer(error, tokens, {
+      level,
+      view: error instanceof ViewRefusal ? view : null,
+      elapsedMs,
+    });
   }
 }
 

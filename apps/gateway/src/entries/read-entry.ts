@@ -26,6 +26,7 @@ import {
   planViewRead,
   refuseDenied,
   STALE_INSTEAD_OF,
+  ViewRefusal,
 } from './read-levels.js';
 import { heldHeaders, provenHeaders, refusedAnswer, startElapsed, type ElapsedMs } from './read-headers.js';
 
@@ -81,7 +82,8 @@ export async function readEntry(
     if (instead === null) {
       const isStrict = view.readHeld(read.namespace, read.key, read.token)?.type === 'strict';
       const refused = refusedAnswer(error, tokens, { level, view: isStrict ? null : view, elapsedMs });
-      if (refused.status < 500) counts.count('linearizable', 'store');
+      if (error instanceof ViewRefusal) counts.count(level.level, 'cache');
+      else if (refused.status < 500) counts.count('linearizable', 'store');
       else counts.count(isStrict ? 'linearizable' : level.level, 'refused');
       return refused;
     }

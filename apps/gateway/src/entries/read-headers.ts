@@ -8,6 +8,7 @@ import {
   type ReadLevel,
 } from '@quorate/api';
 import { revision, type Revision } from '@quorate/kv';
+import { ViewRefusal } from './read-levels.js';
 import { problemAnswer, type Answer } from '../http/answer.js';
 import { errorHeaders } from '../request/problem.filter.js';
 import type { ConsistencyTokens } from '../store/consistency-tokens.js';
@@ -62,7 +63,7 @@ export interface RefusedRead {
 
 /**
  * The error of a read as an answer that says as much of level, revision and bound as an answer with data does. What the
- * store decided (no such namespace, a token that is ahead) is linearizable. Where nobody decided, `Read-Consistency` is
+ * store decided (no such namespace, a token that is ahead) is linearizable; what the view decided about the caller has the level of its answers. Where nobody decided, `Read-Consistency` is
  * the level that could not be had, and `Staleness` tells what the cache could have offered. Throws what is no refusal.
  */
 export function refusedAnswer(error: unknown, tokens: ConsistencyTokens, read: RefusedRead): Answer {
@@ -71,7 +72,7 @@ export function refusedAnswer(error: unknown, tokens: ConsistencyTokens, read: R
   }
   const headers = errorHeaders(error, tokens);
   const { head } = error.details;
-  if (error.status < 500) {
+  if (error.status < 500 && !(error instanceof ViewRefusal)) {
     headers[HEADERS.readConsistency] = formatReadLevel({ level: 'linearizable' });
     if (head !== undefined) Object.assign(headers, provenHeaders(revision(head), read.elapsedMs));
     return problemAnswer(error, headers);

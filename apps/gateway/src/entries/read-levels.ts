@@ -57,9 +57,12 @@ export function isWithin({ stalenessMs }: ViewProof, boundMs: number): boolean {
   return stalenessMs !== null && stalenessMs <= boundMs;
 }
 
-/** Throws what the view has decided about the caller, by the tokens and readers that it holds. */
+/** What the view has decided about the caller, by the tokens and readers that it holds: as new as the view is, and not as the store. */
+export class ViewRefusal extends QuorateError {}
+
+/** Throws a ViewRefusal if that is what came of a read. */
 export function refuseDenied(outcome: ViewOutcome): void {
-  if (outcome.type === 'denied') throw new QuorateError(outcome.code, outcome.message);
+  if (outcome.type === 'denied') throw new ViewRefusal(outcome.code, outcome.message);
 }
 
 /** Of `only-if-cached`. */
