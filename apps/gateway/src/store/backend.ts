@@ -24,6 +24,8 @@ const SNAPSHOT_DEADLINE_MS = 60_000;
 /** Reading a part of one does not. */
 const BACKUP_CHUNK_DEADLINE_MS = 10_000;
 
+/** Of all namespaces that are held whole, unless the cache is to be small. */
+const WHOLE_BYTES_MAX = 32 * 1024 * 1024;
 /** How old the file of the last known good state is at most, while the gateway runs. */
 const LAST_KNOWN_GOOD_INTERVAL_MS = 10_000;
 
@@ -49,6 +51,8 @@ export function connectBackend(environment: Environment, cluster: ClusterFile, s
     random: Math.random,
     clusterId: cluster.clusterId,
     bytesMax: environment.QUORATE_CACHE_BYTES_MAX,
+    // Beside it, but never more than half of it: whoever has little memory says so once.
+    wholeBytesMax: Math.min(WHOLE_BYTES_MAX, Math.floor(environment.QUORATE_CACHE_BYTES_MAX / 2)),
     restore: () => keeper.read(),
     mayRead: (question) => refusalOf(secrets.adminTokenHash, question),
     onRebuild: (error) =>
