@@ -296,7 +296,7 @@ export class MemoryBackend implements Backend {
     const read = { namespace, key, level: { type: 'eventual' }, minRevision: null, token } as const;
     const outcome = this.#readView(read);
     const isHeld = outcome.type === 'hit' && outcome.entry !== null;
-    return isHeld || outcome.type === 'strict' ? outcome : null;
+    return isHeld || outcome.type === 'strict' || outcome.type === 'denied' ? outcome : null;
   }
 
   #isKnown(token: string): boolean {

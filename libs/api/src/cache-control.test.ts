@@ -1,4 +1,5 @@
 import fc from 'fast-check';
+import { codeOf } from './code-of.testing.js';
 import { describe, expect, it } from 'vitest';
 import {
   type CacheDirectives,
@@ -6,18 +7,7 @@ import {
   parseCacheControl,
   strengthenedLevel,
 } from './cache-control.js';
-import { QuorateError } from './errors.js';
 import { BOUNDED_MS_MAX, formatReadLevel, parseReadLevel } from './headers.js';
-
-function codeOf(act: () => unknown): string {
-  try {
-    act();
-  } catch (error) {
-    if (error instanceof QuorateError) return error.code;
-    throw error;
-  }
-  return 'no error';
-}
 
 describe('Cache-Control of a request', () => {
   it.each<[string, Partial<CacheDirectives>]>([

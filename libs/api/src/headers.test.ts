@@ -1,7 +1,7 @@
 import fc from 'fast-check';
+import { codeOf } from './code-of.testing.js';
 import { revision } from '@quorate/kv';
 import { describe, expect, it } from 'vitest';
-import { QuorateError } from './errors.js';
 import {
   BOUNDED_MS_MAX,
   effectiveLevel,
@@ -17,16 +17,6 @@ import {
   strongEtag,
   weakEtag,
 } from './headers.js';
-
-function codeOf(act: () => unknown): string {
-  try {
-    act();
-  } catch (error) {
-    if (error instanceof QuorateError) return error.code;
-    throw error;
-  }
-  return 'no error';
-}
 
 describe('Read-Consistency', () => {
   it('reads the four levels and writes them back', () => {

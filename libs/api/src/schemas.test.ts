@@ -1,19 +1,9 @@
 import fc from 'fast-check';
+import { codeOf } from './code-of.testing.js';
 import { revision, type Entry } from '@quorate/kv';
 import { describe, expect, it } from 'vitest';
 import { entryEnvelope, writeEntriesJson, writeEnvelopeJson } from './envelope.js';
-import { QuorateError } from './errors.js';
 import * as schemas from './schemas.js';
-
-function codeOf(act: () => unknown): string {
-  try {
-    act();
-  } catch (error) {
-    if (error instanceof QuorateError) return error.code;
-    throw error;
-  }
-  return 'no error';
-}
 
 function entryOf(value: string, key = 'home/banner'): Entry {
   const bytes = new TextEncoder().encode(value);

@@ -186,7 +186,7 @@ export class WholeNamespaces {
   /** A namespace whose content is not known is to be loaded. */
   want(namespace: string): void {
     assert(!this.#wholes.has(namespace), 'wanted once');
-    if (this.#namespaceBytesMax === 0 && namespace !== this.#always) return;
+    if (!this.#mayHold(namespace)) return;
     this.#wholes.set(namespace, new Whole(''));
     if (namespace === this.#always) this.#queue.unshift(namespace);
     else this.#queue.push(namespace);
@@ -195,7 +195,7 @@ export class WholeNamespaces {
   /** A namespace record came by the feed: its content is gone with the old one, and a new one has none yet. */
   replace(record: NamespaceRecord): void {
     this.#drop(record.name);
-    const isHeld = this.#namespaceBytesMax > 0 && record.kind === 'cached' && !record.deleted;
+    const isHeld = this.#mayHold(record.name) && record.kind === 'cached' && !record.deleted;
     if (isHeld) this.#wholes.set(record.name, new Whole(null));
   }
 
@@ -242,6 +242,10 @@ export class WholeNamespaces {
     // mark: a namespace is too large to be held whole
     this.#tooLarge += 1;
     this.#drop(namespace);
+  }
+
+  #mayHold(namespace: string): boolean {
+    return this.#namespaceBytesMax > 0 || namespace === this.#always;
   }
 
   #drop(namespace: string): void {

@@ -102,7 +102,7 @@ export class CachedViewDriver implements StalenessSource {
   readonly #callbacks = new Map<number, (outcome: CachedReadOutcome) => void>();
   #view: CachedView;
   #feedKey: Uint8Array | null;
-  #nextReadId = 1;
+  #nextReadId = 0;
   // Queued, and not yet handed in.
   #queued: CacheRead[] = [];
   #unasked: ProvenRead[] = [];
@@ -208,9 +208,7 @@ export class CachedViewDriver implements StalenessSource {
     minRevision: Revision | null = null,
     token: string | null = null,
   ): void {
-    const readId = this.#nextReadId;
-    this.#nextReadId += 1;
-    this.#callbacks.set(readId, callback);
+    const readId = this.#expect(callback);
     this.#handle({ type: 'read', readId, namespace, key, level, minRevision, token });
   }
 
@@ -222,9 +220,7 @@ export class CachedViewDriver implements StalenessSource {
     minRevision: Revision | null = null,
     token: string | null = null,
   ): void {
-    const readId = this.#nextReadId;
-    this.#nextReadId += 1;
-    this.#callbacks.set(readId, callback);
+    const readId = this.#expect(callback);
     this.#handle({ type: 'list', readId, namespace, prefix, limit, level, minRevision, token });
   }
 
@@ -239,9 +235,7 @@ export class CachedViewDriver implements StalenessSource {
     callback: (outcome: CachedReadOutcome) => void,
     minRevision: Revision | null = null,
   ): void {
-    const readId = this.#nextReadId;
-    this.#nextReadId += 1;
-    this.#callbacks.set(readId, callback);
+    const readId = this.#expect(callback);
     this.#queued.push({ readId, namespace, key, level, minRevision, token: null });
   }
 
@@ -260,8 +254,7 @@ export class CachedViewDriver implements StalenessSource {
 
   flush(): void {
     if (this.#unasked.length > 0) {
-      const readId = this.#nextReadId;
-      this.#nextReadId += 1;
+      const readId = this.#newReadId();
       this.#batches.set(readId, this.#unasked);
       this.#unasked = [];
       this.#handle({ type: 'prove', readId });
@@ -305,9 +298,7 @@ export class CachedViewDriver implements StalenessSource {
    */
   readHeld(namespace: string, key: string, token: string | null = null): CacheOutcome | null {
     const held: { outcome: CachedReadOutcome | null } = { outcome: null };
-    const readId = this.#nextReadId;
-    this.#nextReadId += 1;
-    this.#callbacks.set(readId, (outcome) => {
+    const readId = this.#expect((outcome) => {
       held.outcome = outcome;
     });
     const read = { readId, namespace, key, level: { type: 'eventual' }, minRevision: null, token } as const;
@@ -336,6 +327,18 @@ export class CachedViewDriver implements StalenessSource {
     if (message.type === 'batch') this.#handle({ type: 'feedBatch', batch: message.batch });
     else if (message.type === 'oversize') this.#handle({ ...message, type: 'feedOversize' });
     else this.#handle({ type: 'feedRefused', reason: message.reason });
+  }
+
+  /** The number of a read, under which its outcome comes. */
+  #expect(callback: (outcome: CachedReadOutcome) => void): number {
+    const readId = this.#newReadId();
+    this.#callbacks.set(readId, callback);
+    return readId;
+  }
+
+  #newReadId(): number {
+    this.#nextReadId += 1;
+    return this.#nextReadId;
   }
 
   #newView(before: CachedView | null): CachedView {
@@ -433,10 +436,11 @@ export class CachedViewDriver implements StalenessSource {
         this.#answerProven(view, command.readId);
         break;
       case 'probe':
-        this.#ask(view, { type: 'probe' }, PROBE_DEADLINE_MS, (response) => {
-          if (response.type !== 'probed') return { type: 'probeFailed', probeId: command.probeId };
-          return { ...response, probeId: command.probeId };
-        });
+        this.#ask(view, { type: 'probe' }, PROBE_DEADLINE_MS, (response) =>
+          response.type === 'probed'
+            ? { ...response, probeId: command.probeId }
+            : { type: 'probeFailed', probeId: command.probeId },
+        );
         break;
       case 'pull':
         this.#ask(

@@ -126,6 +126,21 @@ describe('only-if-cached', () => {
   });
 });
 
+describe('a caller whom the view does not know', () => {
+  it.each(['only-if-cached', 'stale-if-error=60', 'only-if-cached, stale-if-error=60'])(
+    'is refused as such, and told nothing of what is held: %s',
+    async (directives) => {
+      gateway.backend.storeFailure = 'NO_QUORUM';
+      const authorization = `Bearer quorate_${'a'.repeat(43)}`;
+      expect(await told(read(CONTENT, directives, { authorization }))).toBe('401 UNAUTHENTICATED');
+      gateway.backend.isWhole = true;
+      const list = '/v1/namespaces/content/entries';
+      expect(await told(read(list, directives, { authorization }))).toBe('401 UNAUTHENTICATED');
+      expect(gateway.backend.calls).toEqual([]);
+    },
+  );
+});
+
 describe('stale-if-error', () => {
   const linearizable = { 'read-consistency': 'linearizable' };
 

@@ -21,6 +21,8 @@ import {
   ViewRefusal,
 } from './read-levels.js';
 
+const LINEARIZABLE: ReadLevel = { level: 'linearizable' };
+
 export interface EntryList {
   readonly token: string;
   readonly namespace: string;
@@ -96,5 +98,3 @@ async function listed(
   };
   return bytesAnswer(200, headers, writeEntriesJson(entries, truncated, head));
 }
-
-const LINEARIZABLE: ReadLevel = { level: 'linearizable' };
