@@ -33,7 +33,7 @@ function setUp(withNats: boolean): { outlets: FeedOutlets; published: Uint8Array
       body: { type: 'operation', operation },
     } as const;
     machine.apply(machine.appliedIndex + 1, encodeCommand(command));
-    outlets.schedule();
+    outlets.look();
   };
   apply({ type: 'createNamespace', namespace: 'content', kind: 'cached' });
   const write = (): void => {
@@ -62,7 +62,6 @@ describe('the feed of a member', () => {
     await turn();
     expect(published.length).toBe(1);
     write();
-    await turn();
     expect(published.length).toBe(2);
     outlets.leading(false);
     write();
@@ -71,7 +70,7 @@ describe('the feed of a member', () => {
     expect(outlets.counts.published).toBe(2);
   });
 
-  it('goes to each open subscriber, leader or not, and never within the call that changed something', async () => {
+  it('W7: goes to each open subscriber, leader or not, in the turn of the change: before any answer leaves', async () => {
     const { outlets, published, write } = setUp(false);
     const [first, second] = [new Subscriber(), new Subscriber()];
     outlets.subscribe(first);
@@ -79,10 +78,10 @@ describe('the feed of a member', () => {
     await turn();
     const before = first.received.length;
     write();
-    expect(first.received.length).toBe(before);
-    await turn();
     expect(first.received.length).toBe(before + 1);
     expect(second.received).toEqual(first.received);
+    await turn();
+    expect(first.received.length).toBe(before + 1);
     second.open = false;
     write();
     await turn();

@@ -27,7 +27,7 @@ export interface FeedCounts {
 /**
  * W7: the two ways out of the feed. The leader publishes to NATS; every member pushes the same stream over its own links to
  * whoever subscribed there, from what it has applied itself. Both pull from the state machine after applies and at each
- * tick, never in the path of a request.
+ * tick; no request waits for either.
  */
 export class FeedOutlets {
   /** Asked anew each time: an installed snapshot is another state machine. */
@@ -75,7 +75,7 @@ export class FeedOutlets {
   schedule(): void {
     this.#turn ??= setImmediate(() => {
       this.#turn = null;
-      this.#poll();
+      this.look();
     });
   }
 
@@ -87,7 +87,11 @@ export class FeedOutlets {
     this.#subscribers.clear();
   }
 
-  #poll(): void {
+  /**
+   * Entries were applied: what they changed goes out now. Answers leave at the end of the turn, so whoever learns that his write is done
+   * finds it on its way to the caches already.
+   */
+  look(): void {
     for (const subscriber of this.#subscribers) if (!subscriber.open) this.#subscribers.delete(subscriber);
     if (this.#subscribers.size === 0) this.#toLinks.stop();
     for (let count = 0; count < MESSAGES_PER_TURN_MAX; count += 1) {

@@ -231,7 +231,7 @@ export class Member {
       folder,
       {
         roleChanged: (condition) => this.#roleChanged(condition),
-        applied: () => this.#running?.feed.schedule(),
+        applied: () => this.#running?.feed.look(),
         installed: (index) => this.#installed(index),
         diverged: (divergence) => this.#diverged(divergence),
       },
