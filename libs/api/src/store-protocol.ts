@@ -145,8 +145,9 @@ export type StoreRequest =
       readonly bytesMax: number;
     }
   | { readonly type: 'feedKey' }
-  /** From now on the store pushes feed messages over this link as they are published (until it closes). */
-  | { readonly type: 'feedSubscribe' };
+  /** From now on the store pushes feed messages over this link as they are published, until it closes or this is taken back. */
+  | { readonly type: 'feedSubscribe' }
+  | { readonly type: 'feedUnsubscribe' };
 
 /** An access token as it is shown: never the token, and of its hash the beginning only. */
 export interface TokenSummary extends TokenRecord {
@@ -245,6 +246,7 @@ export type StoreAnswer =
       readonly more: boolean;
     }
   | { readonly type: 'feedKey'; readonly key: Uint8Array }
-  | { readonly type: 'subscribed' };
+  | { readonly type: 'subscribed' }
+  | { readonly type: 'unsubscribed' };
 
 export type StoreResponse = StoreAnswer | StoreFailure;

@@ -8,9 +8,9 @@ export type { HeldState, MayRead, ReaderQuestion, ReaderRefusal } from '@quorate
 export { QuorateClient, type CallOptions, type QuorateClientOptions, type WriteOptions } from './client.js';
 export type { Connection, LostResponse } from './connection.js';
 export type { Clock, StoreSource } from './environment.js';
+export { type FeedTransport, followFeed } from './feed-transport.js';
 export type { HeldAnswer } from './held-answer.js';
 export {
-  type FeedSource,
   type NearAnswer,
   NearCache,
   type NearCacheOptions,

@@ -102,7 +102,8 @@ class FeedSubscription {
   #connections: readonly LinkConnection[] = [];
   #unsubscribe: readonly (() => void)[] = [];
   #source: LinkConnection | null = null;
-  #next = 0;
+  /** Which of the open links is next. The first at random: when NATS goes, all gateways come at once. */
+  #next = Math.floor(Math.random() * 1_000);
   #onBytes: ((bytes: Uint8Array) => void) | null = null;
   #retryTimer: NodeJS.Timeout | null = null;
 
@@ -130,6 +131,9 @@ class FeedSubscription {
     this.#unsubscribe = [];
     if (this.#retryTimer !== null) clearTimeout(this.#retryTimer);
     this.#retryTimer = null;
+    // Nobody need answer: what still comes is dropped here, and a closed link wants no word.
+    if (this.#source?.open === true)
+      this.#source.request({ type: 'feedUnsubscribe' }, SUBSCRIBE_DEADLINE_MS, () => undefined);
     this.#source = null;
     this.#onBytes = null;
   }

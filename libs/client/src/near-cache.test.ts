@@ -374,6 +374,8 @@ describe('start and end', () => {
     let onBytes: ((bytes: Uint8Array) => void) | null = null;
     let closed = false;
     const feed = {
+      connected: true,
+      onConnectedChange: () => undefined,
       subscribe: (listener: (bytes: Uint8Array) => void) => {
         onBytes = listener;
         return () => undefined;

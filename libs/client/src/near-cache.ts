@@ -10,6 +10,7 @@ import {
 } from './cached-view.js';
 import { QuorateClient, type StoreCalls } from './client.js';
 import type { Clock, StoreSource } from './environment.js';
+import { type FeedTransport, followFeed } from './feed-transport.js';
 
 const READY_DEADLINE_MS = 5_000;
 const READY_POLL_MS = 10;
@@ -55,12 +56,6 @@ export type NearRefusal =
   /** Not held, or older than an own write that has not come back yet. */
   | { readonly type: 'miss' };
 
-/** What brings the feed when it does not come over a link: `connectFeed` of @quorate/feed/nats fits. */
-export interface FeedSource {
-  subscribe(onBytes: (bytes: Uint8Array) => void): () => void;
-  close(): Promise<void>;
-}
-
 /** The links of a near cache: those that `connectStore` makes for the role gateway fit. */
 export interface NearCacheLinks {
   readonly client: StoreSource & StoreCalls;
@@ -78,7 +73,7 @@ export interface NearCacheOptions {
   /** The bearer token of writes, and of reads that go to the store. */
   readonly bearerToken?: string;
   /** Closed with the near cache. Not given: the feed comes over a link. */
-  readonly feed?: FeedSource;
+  readonly feed?: FeedTransport;
   /** Keys and values held, in bytes. Default 64 MiB. */
   readonly bytesMax?: number;
   /** How long a read may wait for the cache before it goes to the store or is refused. Milliseconds; default 1,000. */
@@ -129,12 +124,8 @@ export class NearCache {
       ...(bearerToken !== undefined && { token: bearerToken }),
       onWritten: (operation, at) => driver.ownWrite(operation.namespace, keyOf(operation), at),
     });
-    const onBytes = (bytes: Uint8Array): void => driver.receiveFeed(bytes);
-    const unsubscribe = feed === undefined ? links.subscribeFeed(onBytes) : feed.subscribe(onBytes);
-    this.#closeFeed = async () => {
-      unsubscribe();
-      await feed?.close();
-    };
+    const sources = { source: feed ?? null, links, clock };
+    this.#closeFeed = followFeed(sources, (bytes) => driver.receiveFeed(bytes));
     driver.start();
   }
 

@@ -495,6 +495,7 @@ function answererOf(request: StoreRequest): 'leader' | 'near' | 'holder' {
     case 'content':
     case 'feedKey':
     case 'feedSubscribe':
+    case 'feedUnsubscribe':
       return 'near';
     case 'backup':
       return request.index === null ? 'leader' : 'holder';

@@ -84,9 +84,12 @@ test.skipIf(SERVER === undefined)('[F14] a subscription lives across a restart o
   const consumer = open(port);
   const received: number[] = [];
   const unsubscribe = consumer.subscribe((bytes) => received.push(bytes[0] ?? -1));
+  const told: boolean[] = [];
+  consumer.onConnectedChange(() => told.push(consumer.connected));
   await until(() => publisher.connected && consumer.connected);
   await stopServer(first);
   await until(() => !publisher.connected && !consumer.connected);
+  expect(told).toEqual([true, false]);
   publisher.publish(new Uint8Array([1]));
   startServer(port);
   await until(() => {
@@ -94,6 +97,7 @@ test.skipIf(SERVER === undefined)('[F14] a subscription lives across a restart o
     return received.length > 0;
   });
   expect(received).not.toContain(1);
+  expect(told).toEqual([true, false, true]);
   unsubscribe();
 });
 

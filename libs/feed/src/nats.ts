@@ -34,6 +34,8 @@ export interface FeedConnection {
   publish(bytes: Uint8Array): void;
   /** Calls `onMessage` for each message from now on, across reconnects. The returned function ends it. */
   subscribe(onMessage: (bytes: Uint8Array) => void): () => void;
+  /** Calls `listener` whenever `connected` has changed. There is one listener. */
+  onConnectedChange(listener: () => void): void;
   close(): Promise<void>;
 }
 
@@ -61,6 +63,7 @@ class NatsFeed implements FeedConnection {
   readonly #opened: Promise<void>;
   #connection: NatsConnection | null = null;
   #connected = false;
+  #onConnectedChange: () => void = () => undefined;
   #closed = false;
 
   constructor(options: FeedConnectionOptions) {
@@ -99,9 +102,13 @@ class NatsFeed implements FeedConnection {
     };
   }
 
+  onConnectedChange(listener: () => void): void {
+    this.#onConnectedChange = listener;
+  }
+
   async close(): Promise<void> {
     this.#closed = true;
-    this.#connected = false;
+    this.#setConnected(false);
     this.#handlers.clear();
     // An attempt that waits for the first connection cannot be cancelled: #open closes what it may still get.
     const connection = this.#connection;
@@ -147,20 +154,20 @@ class NatsFeed implements FeedConnection {
       return;
     }
     this.#connection = connection;
-    this.#connected = true;
     for (const handler of this.#handlers.keys()) this.#handlers.set(handler, this.#listen(handler));
+    this.#setConnected(true);
     try {
       for await (const status of connection.status()) {
-        if (status.type === 'disconnect') this.#connected = false;
+        if (status.type === 'disconnect') this.#setConnected(false);
         if (status.type === 'reconnect') {
-          this.#connected = true;
           this.#counters.reconnects += 1;
+          this.#setConnected(true);
         }
         if (status.type === 'error') this.#countError();
       }
       await connection.closed();
     } finally {
-      this.#connected = false;
+      this.#setConnected(false);
       this.#connection = null;
     }
   }
@@ -182,6 +189,12 @@ class NatsFeed implements FeedConnection {
       this.#countError();
       return null;
     }
+  }
+
+  #setConnected(connected: boolean): void {
+    if (this.#connected === connected) return;
+    this.#connected = connected;
+    this.#guarded(this.#onConnectedChange);
   }
 
   #guarded(task: () => void): void {

@@ -349,6 +349,20 @@ describe('raft messages and the feed', () => {
     expect(subscriber?.push(new Uint8Array([4]))).toBe(false);
   });
 
+  it('pushes to a gateway once, however often it subscribed, and no more when it wants no more', async () => {
+    const subscribers: FeedSubscriber[] = [];
+    const server = await startServer({ onFeedSubscribe: (subscriber) => subscribers.push(subscriber) });
+    const gateway = dial(server.port, { role: 'gateway', key: keys.gateway });
+    await opened(gateway);
+    for (let count = 0; count < 2; count += 1)
+      expect(await ask(gateway, { type: 'feedSubscribe' })).toEqual({ type: 'subscribed' });
+    expect(subscribers.map(({ open }) => open)).toEqual([true]);
+    expect(await ask(gateway, { type: 'feedUnsubscribe' })).toEqual({ type: 'unsubscribed' });
+    expect(subscribers[0]?.push(new Uint8Array([1]))).toBe(false);
+    await ask(gateway, { type: 'feedSubscribe' });
+    expect(subscribers.map(({ open }) => open)).toEqual([false, true]);
+  });
+
   it('drops pushes to a slow reader instead of keeping them, and loses none that it has taken', async () => {
     let subscriber: FeedSubscriber | null = null;
     const server = await startServer({

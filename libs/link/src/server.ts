@@ -270,6 +270,8 @@ class AcceptedConnection {
   readonly #channel: Channel;
   /** Request ids under way, each with the time at which it is forgotten. */
   readonly #inFlight = new Map<number, number>();
+  /** Of the feed, while the peer wants it. */
+  #subscription: { ended: boolean } | null = null;
   #stage: Stage = { type: 'hello' };
   #forgetTimer: NodeJS.Timeout | null = null;
   caller: LinkCaller = { role: 'client', member: null };
@@ -385,10 +387,8 @@ class AcceptedConnection {
       return;
     }
     this.#inFlight.set(id, this.#channel.receivedAtMs + deadlineMs + FORGET_AFTER_MS);
-    if (request.type === 'feedSubscribe') {
-      this.#subscribe(id);
-      return;
-    }
+    if (request.type === 'feedSubscribe') return this.#subscribe(id);
+    if (request.type === 'feedUnsubscribe') return this.#unsubscribe(id);
     this.#options.onRequest(this.caller, request, deadlineMs, (response) => this.#respond(id, response));
   }
 
@@ -400,12 +400,21 @@ class AcceptedConnection {
     const channel = this.#channel;
     // The answer first: what is pushed from within the call below must not come before it.
     this.#respond(id, { type: 'subscribed' });
+    if (this.#subscription !== null) return;
+    const subscription = { ended: false };
+    this.#subscription = subscription;
     this.#options.onFeedSubscribe({
       get open() {
-        return !channel.closed;
+        return !subscription.ended && !channel.closed;
       },
-      push: (bytes) => channel.send(FRAME.push, 0, bytes) === 'queued',
+      push: (bytes) => !subscription.ended && channel.send(FRAME.push, 0, bytes) === 'queued',
     });
+  }
+
+  #unsubscribe(id: number): void {
+    if (this.#subscription !== null) this.#subscription.ended = true;
+    this.#subscription = null;
+    this.#respond(id, { type: 'unsubscribed' });
   }
 
   #respond(id: number, response: StoreResponse): void {

@@ -76,6 +76,7 @@ const requests: Record<StoreRequest['type'], StoreRequest[]> = {
   ],
   feedKey: [{ type: 'feedKey' }],
   feedSubscribe: [{ type: 'feedSubscribe' }],
+  feedUnsubscribe: [{ type: 'feedUnsubscribe' }],
   transfer: [
     { type: 'transfer', token, to: null },
     { type: 'transfer', token, to: 3 },
@@ -221,6 +222,7 @@ const responses: Record<StoreResponse['type'], StoreResponse[]> = {
   ],
   feedKey: [{ type: 'feedKey', key: new Uint8Array(32).fill(5) }],
   subscribed: [{ type: 'subscribed' }],
+  unsubscribed: [{ type: 'unsubscribed' }],
   transferred: [
     { type: 'transferred', leader: 2, moved: true },
     { type: 'transferred', leader: 2, moved: false },

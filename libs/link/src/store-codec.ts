@@ -60,6 +60,7 @@ const REQUEST: Record<StoreRequest['type'], number> = {
   content: 18,
   tokens: 19,
   caller: 20,
+  feedUnsubscribe: 21,
 };
 const RESPONSE: Record<StoreResponse['type'], number> = {
   failed: 0,
@@ -84,6 +85,7 @@ const RESPONSE: Record<StoreResponse['type'], number> = {
   content: 19,
   tokens: 20,
   caller: 21,
+  unsubscribed: 22,
 };
 
 /** Appends a request. Throws EncodeError for text with a lone surrogate. */
@@ -162,6 +164,7 @@ export function encodeStoreRequest(writer: ByteWriter, request: StoreRequest): v
     case 'resync':
     case 'feedKey':
     case 'feedSubscribe':
+    case 'feedUnsubscribe':
       break;
   }
 }
@@ -243,6 +246,8 @@ function readRequest(reader: ByteReader): StoreRequest {
       return { type: 'feedKey' };
     case REQUEST.feedSubscribe:
       return { type: 'feedSubscribe' };
+    case REQUEST.feedUnsubscribe:
+      return { type: 'feedUnsubscribe' };
     case REQUEST.transfer:
       return { type: 'transfer', token: readToken(reader), to: readCountOrNull(reader) };
     case REQUEST.snapshot:
@@ -339,6 +344,7 @@ export function encodeStoreResponse(writer: ByteWriter, response: StoreResponse)
     case 'feedKey':
       return writer.bytes(response.key);
     case 'subscribed':
+    case 'unsubscribed':
       return;
   }
 }
@@ -459,6 +465,8 @@ function readPublishedResponse(reader: ByteReader, type: number): StoreResponse 
       return { type: 'feedKey', key: reader.bytes(FEED_KEY_BYTES_MAX) };
     case RESPONSE.subscribed:
       return { type: 'subscribed' };
+    case RESPONSE.unsubscribed:
+      return { type: 'unsubscribed' };
     default:
       throw new DecodeError(`unknown response ${type}`);
   }

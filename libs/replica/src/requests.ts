@@ -113,6 +113,8 @@ export class RequestHandler {
         return respond(this.#published(request));
       case 'feedSubscribe':
         return respond({ type: 'subscribed' });
+      case 'feedUnsubscribe':
+        return respond({ type: 'unsubscribed' });
       case 'transfer':
       case 'snapshot':
       case 'backup':

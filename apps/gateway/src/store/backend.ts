@@ -1,6 +1,8 @@
 import { authorizeToken, QuorateError, type ClusterFile } from '@quorate/api';
 import {
   CachedViewDriver,
+  type FeedTransport,
+  followFeed,
   type HeldState,
   QuorateClient,
   type ReaderQuestion,
@@ -59,7 +61,8 @@ export function connectBackend(environment: Environment, cluster: ClusterFile, s
       logger.error(error, 'The cached view broke an invariant of its own and is rebuilt.'),
     onAdvance: (revision, epoch) => onAdvance(revision, epoch),
   });
-  const feed = openFeed(environment, cluster, secrets, links, (bytes) => driver.receiveFeed(bytes));
+  const source = natsFeed(environment, cluster, secrets);
+  const closeFeed = followFeed({ source, links, clock: systemClock }, (bytes) => driver.receiveFeed(bytes));
   driver.start();
   keeper.start(() => driver.held());
   return {
@@ -72,7 +75,7 @@ export function connectBackend(environment: Environment, cluster: ClusterFile, s
     close: async () => {
       await keeper.stop();
       driver.stop();
-      await feed.close();
+      await closeFeed();
       links.close();
     },
   };
@@ -143,19 +146,10 @@ class LastKnownGood {
   }
 }
 
-/** Changes come over NATS when there is one, else over a link. What either loses, the view pulls. */
-function openFeed(
-  environment: Environment,
-  cluster: ClusterFile,
-  secrets: Secrets,
-  links: ReturnType<typeof connectStore>,
-  onBytes: (bytes: Uint8Array) => void,
-): { close: () => Promise<void> } {
-  if (environment.QUORATE_NATS_URL === undefined) {
-    const unsubscribe = links.subscribeFeed(onBytes);
-    return { close: async () => unsubscribe() };
-  }
-  const feed = connectFeed({
+/** Changes come over NATS when there is one and it is reached, else over a link. What either loses, the view pulls. */
+function natsFeed(environment: Environment, cluster: ClusterFile, secrets: Secrets): FeedTransport | null {
+  if (environment.QUORATE_NATS_URL === undefined) return null;
+  return connectFeed({
     servers: [environment.QUORATE_NATS_URL.replace(/^[a-z]+:\/\//, '')],
     user: environment.QUORATE_NATS_USER ?? '',
     pass: secrets.natsPassword ?? '',
@@ -163,8 +157,6 @@ function openFeed(
     name: 'quorate-gateway-feed',
     ...(environment.QUORATE_NATS_URL.startsWith('tls:') && { tls: {} }),
   });
-  feed.subscribe(onBytes);
-  return feed;
 }
 
 function storeOver(client: StoreClient, cluster: ClusterFile): Store {
