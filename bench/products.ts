@@ -24,6 +24,8 @@ export interface Running {
   pidsFor(client: ClientName): readonly number[];
   /** All processes, so that none counts as foreign. */
   readonly allPids: readonly number[];
+  /** Ours only: kills NATS, if it runs. */
+  endNats?(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -51,6 +53,7 @@ async function startQuorate({ count, nats = false, access = false }: StartOption
   return {
     title: cluster.title,
     target: async () => cluster.target(),
+    endNats: () => cluster.endNats(),
     pidsFor: (client) => (client.startsWith('quorate-sdk') ? cluster.memberPids : cluster.gatewayPids),
     get allPids() {
       return cluster.gatewayPids;

@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { planDevCluster } from '../apps/cli/src/plan.js';
 import { memberDataFolder } from '../apps/cli/src/member.js';
 import { setUpCluster } from '../apps/cli/src/setup.js';
-import { DevCluster, freeBasePort, natsServer } from '../test/e2e/cluster.js';
+import { DevCluster, freeBasePort, isAlive, natsServer } from '../test/e2e/cluster.js';
+import { until } from '../test/rest.js';
 import { POLICIES, accessEntities } from './access.js';
 import type { QuorateTarget } from './adapters/adapter.js';
 import { CACHED_NAMESPACE, STRICT_NAMESPACE } from './adapters/quorate.js';
@@ -18,7 +19,7 @@ export class QuorateCluster {
   /** Names and kind of a cluster's parts are those of the tests. */
   readonly dev: DevCluster;
   readonly ids: readonly number[];
-  readonly #nats: boolean;
+  #nats: boolean;
   readonly #gatewayPid: number;
   readonly #forget: () => void;
 
@@ -79,6 +80,15 @@ export class QuorateCluster {
   /** Everything that takes part in an answer of the gateway. */
   get gatewayPids(): readonly number[] {
     return [...this.memberPids, this.#gatewayPid, ...(this.#nats ? [this.dev.natsPid()] : [])];
+  }
+
+  /** Kills NATS, if it runs. */
+  async endNats(): Promise<void> {
+    if (!this.#nats) return;
+    const pid = this.dev.natsPid();
+    signalProcess(pid, 'SIGKILL');
+    await until('NATS is gone', () => !isAlive(pid));
+    this.#nats = false;
   }
 
   /** The member that leads. */

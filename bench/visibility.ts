@@ -29,18 +29,20 @@ interface Way {
   readonly name: string;
   readonly client: ClientName;
   readonly options?: StartOptions;
+  /** NATS is killed first. What needs it comes before. */
+  readonly withoutNats?: true;
 }
 
-/** A gateway's cache as it applies; the way that is compared with a peer's watch. */
-export const VIEW_WAY = "a gateway's cache, fed over NATS";
-export const VIEW_WAY_BY_LINK = "a gateway's cache, fed over the link";
+/** Two gateways' caches as they apply, the later of them; the way that is compared with a peer's watch. */
+export const VIEW_WAY = "two gateways' caches, fed over NATS";
+export const VIEW_WAY_BY_LINK = "two gateways' caches, NATS killed";
 export const WATCH_WAY = 'watch on another server';
 
 const WAYS: Readonly<Partial<Record<PeerName | 'quorate', readonly Way[]>>> = {
   quorate: [
     { name: VIEW_WAY, client: 'quorate-view', options: { nats: true } },
     { name: 'REST at a gateway, asked again and again', client: 'quorate-gateway', options: { nats: true } },
-    { name: VIEW_WAY_BY_LINK, client: 'quorate-view', options: { nats: false } },
+    { name: VIEW_WAY_BY_LINK, client: 'quorate-view', options: { nats: true }, withoutNats: true },
   ],
   etcd: [
     { name: WATCH_WAY, client: 'etcd-grpc' },
@@ -90,8 +92,9 @@ async function measureWays(
   const found: Visibility[] = [];
   try {
     const target = await running.target();
-    for (const { name, client, options } of ways) {
-      if (options?.nats === true && target.type === 'quorate' && target.nats === null) {
+    for (const { name, client, options, withoutNats } of ways) {
+      if (withoutNats === true) await running.endNats?.();
+      else if (options?.nats === true && target.type === 'quorate' && target.nats === null) {
         tell(`${running.title}: left out, there is no nats-server: ${name}`);
         continue;
       }
