@@ -22,6 +22,7 @@ export type Finder =
   | 'small scope'
   | 'captures'
   | 'keys'
+  | 'peeks'
   | 'crash points'
   | 'setting aside'
   | 'disk faults'
@@ -1174,5 +1175,34 @@ export const MUTATIONS: readonly Mutation[] = [
     find: '    if (!this.#isWithinBound(waiting) || !this.#isAdmitted(waiting)) return;\n    if (!filled)',
     replace:
       '    if (!this.#isWithinBound(waiting) || (!filled && waiting.probeId === null && !this.#isAdmitted(waiting))) return;\n    if (!filled)',
+  },
+  // --- peeks and proofs
+  {
+    id: 'M130',
+    bug: 'a peek shows what is older than an own acknowledged write',
+    rule: 'C30',
+    file: CACHED_VIEW,
+    find: "    if (this.#floorOf(namespace, key) > watermark) return 'miss';\n",
+    replace: '',
+    finder: 'peeks',
+  },
+  {
+    id: 'M131',
+    bug: 'the bound of what was peeked is that of a later probe',
+    rule: 'C31',
+    file: CACHED_VIEW,
+    find: 'Math.ceil(this.#elapsed.since(confirmation, now))',
+    replace: 'Math.ceil(this.#elapsed.since(this.#confirmed?.sent ?? confirmation, now))',
+    finder: 'peeks',
+  },
+  {
+    id: 'M132',
+    bug: 'a proof is given by what was confirmed half a second before it was asked for',
+    rule: 'C33',
+    file: CACHED_VIEW,
+    find: "    if (this.#needsProbe(waiting)) {\n      waiting.stage = 'probe';\n      this.#collecting.push(waiting);\n      return;\n    }\n    waiting.done",
+    replace:
+      "    if (!this.#within(500) && this.#needsProbe(waiting)) {\n      waiting.stage = 'probe';\n      this.#collecting.push(waiting);\n      return;\n    }\n    waiting.done",
+    finder: 'peeks',
   },
 ];

@@ -40,6 +40,11 @@ async function search(finder: Finder, seedsMax: number, hint: string): Promise<O
       const { violation, looks } = searchKeys();
       return { violation: firstLine(violation), effort: looks };
     }
+    case 'peeks': {
+      const { searchPeeks } = await import('../../libs/cache/src/cached-view-worlds.testing.js');
+      const { violation, worlds } = searchPeeks();
+      return { violation: firstLine(violation), effort: worlds };
+    }
     case 'crash points': {
       const { searchCrashPoints } = await import('../../libs/wal/src/crash-points.testing.js');
       const { violation, outcomes } = searchCrashPoints();

@@ -97,7 +97,7 @@ function page(results: readonly Result[]): string {
 
 Each row is a bug that is put into the source text on purpose, one at a time, by the loader of the tests; product code has no switch for it. A search
 then has to find it: the simulator with random seeds from 1 on, the directed scenarios, the written scenarios of the
-Raft core (libs/raft/testdata), the small-scope search over that core, snapshots of kv that are read while commands are applied, keys of kv that come and go, or the crash points, disk faults and damage of the log, and the search over setting one aside. One that is not found fails CI, and so does one whose text is no longer in the source.
+Raft core (libs/raft/testdata), the small-scope search over that core, snapshots of kv that are read while commands are applied, keys of kv that come and go, peeks into random caches, or the crash points, disk faults and damage of the log, and the search over setting one aside. One that is not found fails CI, and so does one whose text is no longer in the source.
 
 Budget of each: ${SEEDS_MAX} seeds for the simulator (the most that was needed: ${worst}), ${SECONDS_MAX} seconds in all. Written by \`npm run mutations\`; \`npm run mutations -- M7\`
 shows one. Effort: seeds, scenarios, states, snapshots or crash points until it was found; seconds on the machine that wrote this page.
