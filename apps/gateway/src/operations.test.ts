@@ -364,6 +364,7 @@ describe('cluster, health and metrics', () => {
 
   it('counts requests by route and shows the view', async () => {
     await send({ url: '/v1/namespaces/content/entries/home' });
+    await send({ url: '/v1/namespaces/limits/entries' });
     await send({ url: '/nowhere' });
     const { body } = await gateway.app.inject('/metrics');
     expect(body).toMatch(
@@ -374,6 +375,7 @@ describe('cluster, health and metrics', () => {
     expect(body).toContain('quorate_gateway_cache_state{state="live"} 1');
     expect(body).toContain('quorate_gateway_cache_events_total{event="resyncs_start"} 0');
     expect(body).toContain('quorate_gateway_reads_total{level="eventual",source="cache"} 1');
+    expect(body).toContain('quorate_gateway_reads_total{level="linearizable",source="store"} 1');
     expect(body).toContain('quorate_gateway_staleness_served_seconds_bucket{le="0.1"} 1');
     expect(body).toContain('quorate_gateway_cache_lag_revisions 0');
   });

@@ -1,7 +1,7 @@
 import type { ReadLevel } from '@quorate/api';
 import { Distribution } from './distribution.js';
 
-/** Who answered a read of an entry. `refused`: nobody, it ended in a 5xx. */
+/** Who answered a read or list of entries. `refused`: nobody, it ended in a 5xx. */
 type ReadSource = 'cache' | 'store' | 'refused';
 type LevelName = ReadLevel['level'];
 
@@ -17,7 +17,7 @@ export interface StalenessServedReport {
   readonly unknown: number;
 }
 
-/** Counts reads of entries by the level that they had (of a refused one: that could not be had) and by who answered. */
+/** Counts reads and lists of entries by the level that they had (of a refused one: that could not be had) and by who answered. */
 export class ReadCounts {
   readonly #counts: Record<ReadSource, Record<LevelName, number>> = {
     cache: { eventual: 0, bounded: 0, session: 0, linearizable: 0 },

@@ -35,7 +35,7 @@ export class EntriesController {
     @Query({ schema: listQuerySchema }) query: ListQuery,
     @Res() reply: FastifyReply,
   ): Promise<void> {
-    const answer = await listEntries(this.store, this.view, this.tokens, {
+    const answer = await listEntries(this.store, this.view, this.tokens, this.monitor.reads, {
       token,
       namespace: namespaceOf(url),
       prefix: query.prefix,

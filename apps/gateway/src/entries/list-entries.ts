@@ -7,6 +7,7 @@ import {
   type CacheDirectives,
   type ReadLevel,
 } from '@quorate/api';
+import type { ReadCounts } from '../consistency/read-counts.js';
 import { bytesAnswer, type Answer } from '../http/answer.js';
 import type { ConsistencyTokens } from '../store/consistency-tokens.js';
 import type { Store, View } from '../store/store.js';
@@ -42,18 +43,20 @@ export async function listEntries(
   store: Store,
   view: View,
   tokens: ConsistencyTokens,
+  counts: ReadCounts,
   list: EntryList,
 ): Promise<Answer> {
   const elapsedMs = startElapsed();
   const level = strengthenedLevel(list.level, list.directives) ?? { level: 'eventual' };
   try {
-    return await listed(store, view, tokens, list, level, elapsedMs);
+    return await listed(store, view, tokens, counts, list, level, elapsedMs);
   } catch (error) {
-    return refusedAnswer(error, tokens, {
-      level,
-      view: error instanceof ViewRefusal ? view : null,
-      elapsedMs,
-    });
+    const isView = error instanceof ViewRefusal;
+    const refused = refusedAnswer(error, tokens, { level, view: isView ? view : null, elapsedMs });
+    if (isView) counts.count(level.level, 'cache');
+    else if (refused.status < 500) counts.count('linearizable', 'store');
+    else counts.count(level.level, 'refused');
+    return refused;
   }
 }
 
@@ -61,6 +64,7 @@ async function listed(
   store: Store,
   view: View,
   tokens: ConsistencyTokens,
+  counts: ReadCounts,
   list: EntryList,
   level: ReadLevel,
   elapsedMs: ElapsedMs,
@@ -77,9 +81,12 @@ async function listed(
       throw notCached(view, `The list is held, but only the store can prove ${formatReadLevel(level)}.`);
     }
     const { entries, truncated, revision, epoch } = outcome;
+    const had = outcome.level === 'linearizable' ? LINEARIZABLE : level;
+    counts.count(had.level, 'cache');
+    if (had !== LINEARIZABLE) counts.served(outcome.stalenessMs);
     const headers = {
       ...heldHeaders(outcome, view.state, false),
-      [HEADERS.readConsistency]: formatReadLevel(outcome.level === 'linearizable' ? LINEARIZABLE : level),
+      [HEADERS.readConsistency]: formatReadLevel(had),
       [HEADERS.consistencyToken]: tokens.encode(revision, epoch),
     };
     return bytesAnswer(200, headers, writeEntriesJson(entries, truncated, revision));
@@ -91,6 +98,7 @@ async function listed(
   const { entries, truncated, head } = await tokens
     .checkedAhead(seen, asked)
     .catch((error: unknown) => Promise.reject(fallbackFailure(error, level, outcome)));
+  counts.count('linearizable', 'store');
   const headers = {
     ...provenHeaders(head, elapsedMs),
     [HEADERS.readConsistency]: formatReadLevel(LINEARIZABLE),

@@ -151,7 +151,7 @@ function auditCounter({ audit }: ConsistencyMonitor): Counter<'window' | 'result
 function readCounter({ reads }: ConsistencyMonitor): Counter<'level' | 'source'> {
   return new Counter({
     name: 'quorate_gateway_reads_total',
-    help: 'Reads of entries by the level that they had and by who answered: cache, store, or nobody (refused).',
+    help: 'Reads and lists of entries by the level that they had and by who answered: cache, store, or nobody (refused).',
     labelNames: ['level', 'source'],
     registers: [],
     collect() {
