@@ -16,6 +16,9 @@ const REQUESTS_IN_FLIGHT_MAX = 1024;
 const RECONNECT_MS = 500;
 /** How long a stopping gateway lets its last replies go out. */
 const GRACE_PERIOD_MS = 250;
+/** A connection that was cut off silently is noticed after so many of these without an answer; the client's own two minutes would be too late. */
+const PING_INTERVAL_MS = 1_000;
+const PINGS_OUT_MAX = 2;
 
 export interface QuorateNatsOptions {
   readonly url: string;
@@ -52,6 +55,8 @@ export class QuorateNatsServer extends ServerNats {
       // Without this the client would send the password in the clear to a server that offers no TLS.
       ...(url.startsWith('tls:') && { tls: {} }),
       reconnectTimeWait: RECONNECT_MS,
+      pingInterval: PING_INTERVAL_MS,
+      maxPingOut: PINGS_OUT_MAX,
       gracefulShutdown: true,
       gracePeriod: GRACE_PERIOD_MS,
       ...(user !== undefined && { user, pass: password ?? '' }),
