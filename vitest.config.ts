@@ -30,6 +30,7 @@ export default defineConfig({
             'libs/*/src/**/*.test.ts',
             'apps/*/src/**/*.test.ts',
             'test/{,loader/,mutations/}*.test.ts',
+            'test/chaos/**/*.test.ts',
           ],
           exclude: [...simulations, ...exhaustive, 'apps/cli/src/dev.test.ts'],
         },
@@ -55,15 +56,6 @@ export default defineConfig({
           fileParallelism: false,
           testTimeout: 180_000,
           hookTimeout: 120_000,
-        },
-      },
-      {
-        extends: true,
-        test: {
-          name: 'compose',
-          include: ['test/chaos/*.compose.test.ts'],
-          fileParallelism: false,
-          testTimeout: 180_000,
         },
       },
     ],

@@ -1,14 +1,13 @@
 // `npm run bench:failover -- [--trials 20] [--fault "SIGKILL cut"] [--json FILE]`: how long writes stand still when the leader goes. 64 writers in one process, over
 // the SDK's links; a trial ends the leader in one way and notes the longest time between two acknowledgements. The cluster is three real
 // processes with fsync on: on loopback, or for `cut` (Linux, root) in a network namespace each, with TLS. Build first (`npm run build`).
-import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { QuorateClient } from '@quorate/client';
 import { connectStore } from '@quorate/client/link';
+import { endWithFirst, hasOwnNamespace, runInOwnNamespaces } from '../test/chaos/drivers/own-namespaces.js';
 import { DevCluster } from '../test/e2e/cluster.js';
 import { median } from './measure.js';
 import { NamespaceCluster } from './namespaces.js';
@@ -127,21 +126,13 @@ if (signals.length > 0) {
 }
 if (faults.includes('cut')) {
   // In a namespace of its own, so that nothing of the machine's network is touched, and none of its rules is in the way.
-  if (!isInOwnNamespace()) {
-    const again = [
-      ...process.execArgv,
-      process.argv[1] ?? '',
-      '--trials',
-      String(trialCount),
-      '--fault',
-      'cut',
-    ];
-    execFileSync('unshare', ['--net', process.execPath, ...again], { stdio: 'inherit' });
-  } else await runCut();
-}
-
-function isInOwnNamespace(): boolean {
-  return Object.keys(networkInterfaces()).length === 0;
+  if (hasOwnNamespace('net')) {
+    endWithFirst();
+    await runCut();
+  } else {
+    const parameters = ['--trials', String(trialCount), '--fault', 'cut'];
+    process.exitCode = await runInOwnNamespaces(['net', 'mount'], parameters);
+  }
 }
 
 async function runCut(): Promise<void> {

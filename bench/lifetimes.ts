@@ -3,12 +3,19 @@ import { readFileSync, readdirSync } from 'node:fs';
 /** What must happen when this program ends, in whatever way: no server and no folder may outlive it. */
 const endings = new Set<() => void>();
 let isWatching = false;
+let endOrderly: (() => void) | null = null;
 
 /** `end` runs, at the latest, when the program ends; it must not wait for anything. The returned function forgets it. */
 export function atEnd(end: () => void): () => void {
   if (!isWatching) watch();
   endings.add(end);
   return () => endings.delete(end);
+}
+
+/** The first SIGINT or SIGTERM calls `end` instead of ending the program, so that it can end orderly; the next one ends it at once. */
+export function onInterrupt(end: () => void): void {
+  if (!isWatching) watch();
+  endOrderly = end;
 }
 
 /** Sends a signal to a process that this program started; nothing happens when it is gone. */
@@ -49,6 +56,13 @@ function watch(): void {
       }
     }
   });
-  process.once('SIGINT', () => process.exit(130));
-  process.once('SIGTERM', () => process.exit(143));
+  process.on('SIGINT', () => interrupted(130));
+  process.on('SIGTERM', () => interrupted(143));
+}
+
+function interrupted(exitCode: number): void {
+  const end = endOrderly;
+  endOrderly = null;
+  if (end === null) process.exit(exitCode);
+  end();
 }

@@ -2,12 +2,11 @@ import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { NamespaceNetwork } from '../test/chaos/drivers/namespace-network.js';
 import { until } from '../test/rest.js';
 
 const CLI = join(import.meta.dirname, '../apps/cli/dist/main.js');
 const STORE = join(import.meta.dirname, '../apps/store/dist/main.js');
-const SUBNET = '10.91.37';
-const BRIDGE = 'qrbench0';
 
 /** A member's own view. */
 interface MemberFacts {
@@ -18,19 +17,19 @@ interface MemberFacts {
 }
 
 /**
- * Three members, each in a network namespace of its own (Linux, root), joined by a bridge that this class makes and removes: so that a machine can
- * vanish from the network without a word, which no fault on loopback shows. Links are TLS, as they are between machines. To be used in a network
- * namespace of its own (`unshare --net`): with a docker engine on the machine its rules would stop what passes a bridge.
+ * Three members, each in a network namespace of its own (Linux, root): so that a machine can vanish from the network without a word, which no
+ * fault on loopback shows. Links are TLS, as they are between machines. For a program in namespaces of its own, as NamespaceNetwork says.
  */
 export class NamespaceCluster {
   readonly folder = mkdtempSync(join(tmpdir(), 'quorate-netns-'));
+  readonly #network = new NamespaceNetwork();
   readonly #children = new Map<number, ChildProcess>();
 
   static async start(): Promise<NamespaceCluster> {
     const cluster = new NamespaceCluster();
     try {
-      cluster.#makeNetwork();
-      const hosts = cluster.ids.map((id) => `${SUBNET}.${id}`).join(',');
+      for (const id of cluster.ids) cluster.#network.add(namespaceOf(id), id);
+      const hosts = cluster.ids.map((id) => cluster.#addressOf(id)).join(',');
       const data = cluster.ids.flatMap((id) => ['--data', `${id}=${join(cluster.folder, `member-${id}`)}`]);
       execFileSync(process.execPath, [CLI, 'init', '--dir', cluster.folder, '--hosts', hosts, ...data]);
       for (const id of cluster.ids) cluster.#startMember(id);
@@ -51,10 +50,10 @@ export class NamespaceCluster {
 
   /** No packet passes to or from this member any more; nobody is told. */
   cut(id: number): void {
-    ip('link', 'set', `qr-bench-${id}`, 'down');
+    this.#network.setLink(namespaceOf(id), 'down');
   }
   mend(id: number): void {
-    ip('link', 'set', `qr-bench-${id}`, 'up');
+    this.#network.setLink(namespaceOf(id), 'up');
   }
 
   /** The leader that a majority follows. */
@@ -87,35 +86,24 @@ export class NamespaceCluster {
           ),
       ),
     );
-    for (const id of this.ids) tryIp('netns', 'del', namespaceOf(id));
-    tryIp('link', 'del', BRIDGE);
+    this.#network.destroy();
     rmSync(this.folder, { recursive: true, force: true });
   }
 
-  #makeNetwork(): void {
-    ip('link', 'add', BRIDGE, 'type', 'bridge');
-    ip('addr', 'add', `${SUBNET}.254/24`, 'dev', BRIDGE);
-    ip('link', 'set', BRIDGE, 'up');
-    for (const id of this.ids) {
-      const [namespace, outside] = [namespaceOf(id), `qr-bench-${id}`];
-      ip('netns', 'add', namespace);
-      ip('link', 'add', outside, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', namespace);
-      ip('link', 'set', outside, 'master', BRIDGE, 'up');
-      ip('-n', namespace, 'addr', 'add', `${SUBNET}.${id}/24`, 'dev', 'eth0');
-      ip('-n', namespace, 'link', 'set', 'eth0', 'up');
-      ip('-n', namespace, 'link', 'set', 'lo', 'up');
-    }
+  #addressOf(id: number): string {
+    return this.#network.address(namespaceOf(id));
   }
 
   #startMember(id: number): void {
-    const child = spawn('ip', ['netns', 'exec', namespaceOf(id), process.execPath, STORE], {
+    const [program = '', ...words] = this.#network.prefix(namespaceOf(id));
+    const child = spawn(program, [...words, process.execPath, STORE], {
       env: {
         PATH: process.env['PATH'],
         QUORATE_MEMBER: String(id),
         QUORATE_CLUSTER_FILE: join(this.folder, 'cluster.json'),
         QUORATE_DATA_DIR: join(this.folder, `member-${id}`),
         QUORATE_SECRETS_DIR: join(this.folder, 'secrets/member'),
-        QUORATE_HOST: `${SUBNET}.${id}`,
+        QUORATE_HOST: this.#addressOf(id),
       },
       stdio: 'ignore',
     });
@@ -127,15 +115,14 @@ export class NamespaceCluster {
     const { healthPort } = file.members.find((member: { id: number }) => member.id === id);
     try {
       // From inside: it answers also while it is cut off.
+      const [program = '', ...words] = this.#network.prefix(namespaceOf(id));
       const answer = execFileSync(
-        'ip',
+        program,
         [
-          'netns',
-          'exec',
-          namespaceOf(id),
+          ...words,
           process.execPath,
           '-e',
-          `fetch('http://${SUBNET}.${id}:${healthPort}/readyz', { signal: AbortSignal.timeout(1000) }).then((r) => r.text()).then(console.log)`,
+          `fetch('http://${this.#addressOf(id)}:${healthPort}/readyz', { signal: AbortSignal.timeout(1000) }).then((r) => r.text()).then(console.log)`,
         ],
         { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] },
       );
@@ -147,17 +134,5 @@ export class NamespaceCluster {
 }
 
 function namespaceOf(id: number): string {
-  return `quorate-bench-${id}`;
-}
-
-function ip(...parameters: string[]): void {
-  execFileSync('ip', parameters, { stdio: ['ignore', 'ignore', 'pipe'] });
-}
-
-function tryIp(...parameters: string[]): void {
-  try {
-    ip(...parameters);
-  } catch {
-    // It was never made, or is gone already.
-  }
+  return `store${id}`;
 }

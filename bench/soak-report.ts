@@ -87,7 +87,7 @@ function memoryRows(lives: readonly Life[]): readonly MemoryRow[] {
 }
 
 function roleOf(name: string): string {
-  return name.split('-')[0] ?? name;
+  return name.replace(/\d+$/, '');
 }
 
 /** The figures for people, as lines. */

@@ -1,5 +1,5 @@
 import { formatReadLevel, parseStaleness, type ReadLevel } from '@quorate/api';
-import { type HttpAnswer, HttpPool, NotConnected } from './wire/http.js';
+import { type HttpAnswer, HttpPool, NotConnected, headerOf } from './wire/http.js';
 import type { Address } from './wire/sockets.js';
 
 /** Longer than a gateway's own deadlines. */
@@ -122,15 +122,6 @@ export class SoakRequests {
   #path(key: string): string {
     return `/v1/namespaces/${this.namespace}/entries/${key}`;
   }
-}
-
-/** `name`: in lower case. */
-function headerOf(head: string, name: string): string | null {
-  for (const line of head.split('\r\n')) {
-    const colon = line.indexOf(':');
-    if (line.slice(0, colon).toLowerCase() === name) return line.slice(colon + 1).trim();
-  }
-  return null;
 }
 
 function revisionOf(text: string): number {

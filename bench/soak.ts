@@ -4,15 +4,22 @@
 import { writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import {
+  LocalCluster,
+  ON_LOOPBACK,
+  newClusterFolder,
+  numberOf,
+} from '../test/chaos/drivers/local-cluster.js';
+import type { Part } from '../test/chaos/fault.js';
 import { until } from '../test/rest.js';
 import { memoryOf } from './measure.js';
-import { GATEWAYS, SoakCluster } from './soak-cluster.js';
 import { SoakLoad } from './soak-load.js';
 import { type Fault, LOSS_MARGIN_MS, LOSS_MS, planFaults, randomOf } from './soak-plan.js';
 import { type Life, figuresOf, reportOf } from './soak-report.js';
 import { SoakRequests } from './soak-requests.js';
 
 const NAMESPACE = 'content';
+const GATEWAYS = 2;
 const MEMORY_EVERY_MS = 10_000;
 const READY_TIMEOUT_MS = 60_000;
 const END_TIMEOUT_MS = 30_000;
@@ -35,15 +42,21 @@ if (!(minutes >= MINUTES.min && minutes <= MINUTES.max) || !Number.isSafeInteger
   process.exit(2);
 }
 
-const cluster = await SoakCluster.start();
 const startedMs = performance.now();
+const cluster = await LocalCluster.make({
+  folder: newClusterFolder(),
+  members: 3,
+  gateways: GATEWAYS,
+  placement: ON_LOOPBACK,
+  tell,
+});
+await startAll();
 const runMs = minutes * 60_000;
 const kills: Record<string, number> = {};
 const lives = new Map<number, Life>();
 let isEnding = false;
-const clients = Array.from(
-  { length: GATEWAYS },
-  (_, gateway) => new SoakRequests(cluster.gatewayAddress(gateway), cluster.adminToken, NAMESPACE),
+const clients = cluster.gateways.map(
+  (gateway) => new SoakRequests(cluster.gatewayAddress(gateway), cluster.adminToken, NAMESPACE),
 );
 const load = new SoakLoad(clients, randomOf(seed + 1), tell, cluster.hasNats);
 
@@ -52,15 +65,23 @@ function tell(line: string): void {
   process.stdout.write(`[${seconds.toFixed(1).padStart(7)} s] ${line}\n`);
 }
 
-async function kill(name: string): Promise<void> {
-  const gateway = /^gateway-(\d+)$/.exec(name);
+async function startAll(): Promise<void> {
+  try {
+    await cluster.startAll();
+  } catch (error) {
+    await cluster.destroy(false);
+    throw error;
+  }
+}
+
+async function kill(name: Part): Promise<void> {
   await cluster.kill(name);
   load.noteFault();
-  if (gateway !== null) load.lives.end(Number(gateway[1]) - 1);
+  if (cluster.gateways.includes(name)) load.lives.end(numberOf(name) - 1);
   if (name === 'nats') load.natsRuns = false;
 }
 
-async function startAgain(name: string): Promise<void> {
+async function startAgain(name: Part): Promise<void> {
   load.noteFault();
   await cluster.start(name);
   if (name === 'nats') load.natsRuns = true;
@@ -81,16 +102,14 @@ async function strike(fault: Fault): Promise<void> {
   tell(`${name} started again after ${(fault.downMs / 1_000).toFixed(1)} s`);
 }
 
-async function nameOf({ part, victim }: Fault): Promise<string | null> {
+async function nameOf({ part, victim }: Fault): Promise<Part | null> {
   if (part === 'nats') return cluster.isRunning('nats') ? 'nats' : null;
   if (part === 'gateway') {
-    const running = [1, 2].filter((number) => cluster.isRunning(`gateway-${number}`));
-    return running.length === GATEWAYS ? `gateway-${victim + 1}` : null;
+    return cluster.gateways.every((gateway) => cluster.isRunning(gateway)) ? `gateway${victim + 1}` : null;
   }
-  const ready = await Promise.all(cluster.memberIds.map((id) => cluster.isMemberReady(id)));
+  const ready = await Promise.all(cluster.members.map((member) => cluster.isMemberReady(member)));
   if (!ready.every(Boolean)) return null;
-  const id = victim === 0 ? await cluster.leader() : victim;
-  return id === null ? null : `member-${id}`;
+  return victim === 0 ? await cluster.leader() : `store${victim}`;
 }
 
 async function loseStore({ downMs }: Fault): Promise<void> {
@@ -98,14 +117,14 @@ async function loseStore({ downMs }: Fault): Promise<void> {
   await sleep(PHASE_MS);
   tell('kill -9 all members');
   kills['store'] = 1;
-  await Promise.all(cluster.memberIds.map((id) => kill(`member-${id}`)));
+  await Promise.all(cluster.members.map((member) => kill(member)));
   load.lostSinceMs = performance.now();
   load.phase = 'during';
   await sleep(downMs);
   load.phase = null;
   load.lostSinceMs = null;
   if (isEnding) return;
-  for (const id of cluster.memberIds) await startAgain(`member-${id}`);
+  for (const member of cluster.members) await startAgain(member);
   tell('all members started again');
   const beganMs = performance.now();
   await until('the store is back', () => cluster.isReady(), READY_TIMEOUT_MS);

@@ -28,7 +28,7 @@ export async function quorateView(target: QuorateTarget, values: Values): Promis
   const sight = new Sight();
   const views = Array.from({ length: VIEWS }, () => openView(target, sight));
   sight.views = views;
-  const readAll = (key: number): Promise<unknown> => Promise.all(views.map(({ read }) => read(key)));
+  const readAll = (key: number): Promise<unknown> => Promise.all(views.map((view) => view.read(key)));
   const load = (key: number): Promise<unknown> =>
     client.put(CACHED_NAMESPACE, keyText(key), values.stamped(0));
   return {

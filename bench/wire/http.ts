@@ -42,7 +42,7 @@ export class HttpPool {
   readonly #timeoutMs: number;
   #idle: PooledSocket[] = [];
 
-  /** `timeoutMs`: a connection that waits for an answer for so long is lost; 0: it waits for ever. */
+  /** `timeoutMs`: a connection that takes so long to open, or on which nothing happens for so long, is lost; 0: it waits for ever. */
   constructor(address: Address, headers = '', timeoutMs = 0) {
     this.#address = address;
     this.#timeoutMs = timeoutMs;
@@ -79,7 +79,7 @@ export class HttpPool {
 
   async #open(): Promise<PooledSocket> {
     const pooled: PooledSocket = {
-      socket: await openSocket(this.#address).catch((error: unknown) => {
+      socket: await openSocket(this.#address, this.#timeoutMs).catch((error: unknown) => {
         throw new NotConnected('not connected', { cause: error });
       }),
       waiting: null,
@@ -138,4 +138,13 @@ function withoutChunkSizes(raw: string): string {
     .split('\r\n')
     .filter((_, line) => line % 2 === 1)
     .join('');
+}
+
+/** A header of an answer's head; null: it has none of this name. `name`: in lower case. */
+export function headerOf(head: string, name: string): string | null {
+  for (const line of head.split('\r\n')) {
+    const colon = line.indexOf(':');
+    if (line.slice(0, colon).toLowerCase() === name) return line.slice(colon + 1).trim();
+  }
+  return null;
 }

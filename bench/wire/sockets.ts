@@ -5,12 +5,16 @@ export interface Address {
   readonly port: number;
 }
 
-export function openSocket({ host, port }: Address): Promise<Socket> {
+/** `timeoutMs`: how long connecting may take; 0: as long as the operating system lets it. */
+export function openSocket({ host, port }: Address, timeoutMs = 0): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const socket = connect({ host, port, noDelay: true });
     socket.once('error', reject);
+    const giveUp = (): void => void socket.destroy(new Error(`no connection within ${timeoutMs} ms`));
+    if (timeoutMs > 0) socket.setTimeout(timeoutMs, giveUp);
     socket.once('connect', () => {
       socket.off('error', reject);
+      socket.off('timeout', giveUp);
       resolve(socket);
     });
   });

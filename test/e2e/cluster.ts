@@ -286,11 +286,12 @@ function findProcess(matches: (environment: string[], command: string[]) => bool
   return null;
 }
 
-/** A base port whose neighbours are free now. */
-export async function freeBasePort(): Promise<number> {
+/** A base port whose neighbours are free now: those of NATS, two gateways and so many members. */
+export async function freeBasePort(members = 3): Promise<number> {
+  const ofMembers = Array.from({ length: members }, (_, place) => [10 * place + 10, 10 * place + 11]).flat();
   for (let attempt = 0; attempt < 50; attempt++) {
     const base = 20_000 + Math.floor(Math.random() * 1000) * 10;
-    const needed = [1, 5, 6, 10, 11, 20, 21, 30, 31].map((offset) => base + offset);
+    const needed = [1, 5, 6, ...ofMembers].map((offset) => base + offset);
     const free = await Promise.all(needed.map(isFree));
     if (free.every(Boolean)) return base;
   }

@@ -1,84 +1,14 @@
 import { execFileSync } from 'node:child_process';
-import { cpSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { cpSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { DevCluster, isAlive } from './cluster.js';
+import { LoopDisk, canMount } from '../loop-disk.js';
 import { until } from '../rest.js';
 import { Writer, liesOf } from '../writer.js';
 
-const DISK_BYTES = 48 * 1024 * 1024;
-/** As the kernel's uapi header names it: the file system fails everything from now on, and writes nothing more, as when the power goes. */
-const EXT4_IOC_SHUTDOWN = '0x8004587d';
-const NO_FLUSH = 2;
-
 function run(command: string, ...parameters: string[]): void {
   execFileSync(command, parameters, { stdio: ['ignore', 'ignore', 'pipe'] });
-}
-
-/** A file system of its own, in a file. */
-class LoopDisk {
-  readonly #image: string;
-
-  constructor(
-    folder: string,
-    readonly mountPoint: string,
-  ) {
-    this.#image = join(folder, `${mountPoint.replaceAll('/', '_')}.ext4`);
-    run('truncate', '-s', String(DISK_BYTES), this.#image);
-    run('mkfs.ext4', '-q', '-m', '0', this.#image);
-  }
-
-  mount(options = 'loop'): void {
-    run('mount', '-o', options, this.#image, this.mountPoint);
-  }
-  /** A thread of a process that was killed may still sync. */
-  async unmount(): Promise<void> {
-    await until('nobody uses the disk', () => {
-      try {
-        run('umount', this.mountPoint);
-        return true;
-      } catch {
-        return false;
-      }
-    });
-  }
-  /** Nothing that was not synced is on the disk afterwards. */
-  cutPower(): void {
-    const program = `my $flags = pack("L", ${NO_FLUSH}); open(my $f, "<", $ARGV[0]) or die $!; ioctl($f, ${EXT4_IOC_SHUTDOWN}, $flags) or die $!`;
-    run('perl', '-e', program, join(this.mountPoint, '00000001.wal'));
-  }
-  freeze(): void {
-    run('fsfreeze', '--freeze', this.mountPoint);
-  }
-  thaw(): void {
-    run('fsfreeze', '--unfreeze', this.mountPoint);
-  }
-  fill(): void {
-    try {
-      run('dd', 'if=/dev/zero', `of=${join(this.mountPoint, '..fill')}`, 'bs=64k');
-    } catch {
-      // That there is no room left is what was wanted.
-    }
-  }
-  makeRoom(): void {
-    rmSync(join(this.mountPoint, '..fill'));
-  }
-}
-
-/** Root, and a kernel that mounts files. */
-function canMount(): boolean {
-  const folder = mkdtempSync(join(tmpdir(), 'quorate-loop-'));
-  try {
-    const disk = new LoopDisk(folder, folder);
-    disk.mount();
-    run('umount', folder);
-    return true;
-  } catch {
-    return false;
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
 }
 
 describe.runIf(canMount())('members on disks of their own', () => {

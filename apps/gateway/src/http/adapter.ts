@@ -22,6 +22,8 @@ export function createHttpAdapter(
   const adapter = new FastifyAdapter({
     ...(tls === null ? {} : { https: tls }),
     bodyLimit: VALUE_BYTES_MAX,
+    // Fastify's own 503 of a server that closes is not of the catalogue: nobody could tell that a write did not happen. The store is let go of last.
+    return503OnClosing: false,
     // Whoever sends slower than this holds a socket for nothing.
     requestTimeout: REQUEST_MS_MAX,
     routerOptions: { maxParamLength: PATH_PARAMETER_LENGTH_MAX },
