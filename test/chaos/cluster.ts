@@ -23,6 +23,8 @@ export interface ChaosCluster {
   leader(): Promise<Part | null>;
   /** All members take part, all gateways are ready. */
   isReady(): Promise<boolean>;
+  /** What its processes say of invariants that broke, a sentence each. Absent: their logs are out of reach. */
+  brokenInvariants?(): Promise<readonly string[]>;
   /** Ends every process that it started and takes away what it made. `keep`: the folder with logs and data stays. */
   destroy(keep: boolean): Promise<void>;
 }

@@ -12,7 +12,9 @@ const [RUN, HISTORY, REPORT, PICTURE] = ['run.json', 'history.jsonl', 'report.ht
 const LINES_AT_ONCE = 10_000;
 
 /** All but the history, which has a file of its own. */
-type Kept = Omit<ChaosResult, 'operations' | 'faults'> & {
+type Kept = Omit<ChaosResult, 'operations' | 'faults' | 'brokenInvariants'> & {
+  /** Absent: kept before they were looked for. */
+  readonly brokenInvariants?: readonly string[];
   readonly replay: readonly string[];
   readonly faults: readonly (Omit<FaultSpan, 'toMs'> & {
     /** Null: never ended; JSON has no infinity. */
@@ -46,9 +48,9 @@ export function judgeAgain(folder: string): ChaosResult {
     (line) => JSON.parse(line) as Operation,
   );
   const faults = kept.faults.map((fault) => ({ ...fault, toMs: fault.toMs ?? Infinity }));
-  const context = judgeContext(kept.gateways, kept.recoveryMs);
+  const context = judgeContext(kept.gateways, kept.recoveryMs, kept.brokenInvariants ?? []);
   const verdict = judge(makeWorkloads(kept.workloads), operations, faults, context);
-  const result = { ...kept, operations, faults, verdict };
+  const result = { ...kept, brokenInvariants: kept.brokenInvariants ?? [], operations, faults, verdict };
   keepRun(folder, result, replay);
   return result;
 }

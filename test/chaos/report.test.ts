@@ -36,6 +36,7 @@ function resultOf(change: Partial<ChaosResult> = {}): ChaosResult {
     observations: [{ text: 'strict refused', seen: '70 refused', isMet: true }],
     leftOut: [],
     recoveryMs: 1_234,
+    brokenInvariants: [],
     failures: [],
     isInterrupted: false,
     verdict: judge([], operations, faults, { gateways: [1, 2] }),

@@ -45,6 +45,8 @@ export interface ChaosResult {
   readonly leftOut: readonly string[];
   /** From the end of the last fault until all was ready and strict requests were answered at every gateway; null: not in time. */
   readonly recoveryMs: number | null;
+  /** What processes said of invariants that broke. */
+  readonly brokenInvariants: readonly string[];
   /** What went wrong with the run itself; empty: nothing. */
   readonly failures: readonly string[];
   readonly isInterrupted: boolean;
@@ -57,8 +59,13 @@ export function isPassed({ verdict, observations, failures }: ChaosResult): bool
 }
 
 /** A busy machine takes longer to start a process: none is asked for more than what this one was seen to need. */
-export function judgeContext(gateways: readonly Part[], recoveryMs: number | null): JudgeContext {
+export function judgeContext(
+  gateways: readonly Part[],
+  recoveryMs: number | null,
+  brokenInvariants: readonly string[],
+): JudgeContext {
   return {
+    brokenInvariants,
     gateways: gateways.map(numberOf),
     settleMs: Math.max(SETTLE_MS, (recoveryMs ?? 0) + SETTLE_MARGIN_MS),
   };
@@ -90,6 +97,7 @@ export async function runChaos(options: RunOptions): Promise<ChaosResult> {
   } catch (error) {
     run.failures.push(sentenceOf(error));
   }
+  await run.lookAtInvariants();
   return run.result();
 }
 
@@ -108,6 +116,7 @@ class Run {
   #beganMs = 0;
   #leader: Part | null = null;
   #recoveryMs: number | null = null;
+  #brokenInvariants: readonly string[] = [];
 
   constructor(options: RunOptions) {
     this.#options = options;
@@ -138,6 +147,14 @@ class Run {
     }
   }
 
+  async lookAtInvariants(): Promise<void> {
+    try {
+      this.#brokenInvariants = (await this.#options.cluster.brokenInvariants?.()) ?? [];
+    } catch (error) {
+      this.#fail(`the logs could not be read: ${sentenceOf(error)}`);
+    }
+  }
+
   result(): ChaosResult {
     const { cluster, plan, workloads, recorder, nowMs, seed, signal } = this.#options;
     const operations = recorder.operations.toSorted((one, other) => one.id - other.id);
@@ -153,9 +170,15 @@ class Run {
       observations: this.#observations,
       leftOut: this.#leftOut,
       recoveryMs: this.#recoveryMs,
+      brokenInvariants: this.#brokenInvariants,
       failures: this.failures,
       isInterrupted: signal?.aborted === true,
-      verdict: judge(workloads, operations, this.#faults, judgeContext(cluster.gateways, this.#recoveryMs)),
+      verdict: judge(
+        workloads,
+        operations,
+        this.#faults,
+        judgeContext(cluster.gateways, this.#recoveryMs, this.#brokenInvariants),
+      ),
     };
   }
 

@@ -272,6 +272,22 @@ const fanOut: readonly Plan[] = [
   ),
 ];
 
+const lateFeed: readonly Plan[] = [
+  once(
+    'feed-late',
+    'What NATS sends to gateway 2 comes 400 ms late: the feed says what changed, and never how fresh the cache is.',
+    [{ kind: 'delay', from: ['nats'], to: [GATEWAY2], ms: 400, jitterMs: 0 }],
+    [...goesOn(), fresh(BOTH)],
+  ),
+  once(
+    'feed-flapping',
+    'Members lose NATS and find it again, so that the feed of both gateways has gaps.',
+    [{ kind: 'flap', from: ['nats'], to: MEMBERS, cutMs: 1_500, healedMs: 1_000 }],
+    [...goesOn(), fresh(BOTH)],
+    { holdMs: 15_000 },
+  ),
+];
+
 const clocks: readonly Plan[] = [
   once(
     'clock-forward',
@@ -346,14 +362,66 @@ const disks: readonly Plan[] = [
   ),
 ];
 
+/** A sync that began while the disk was slow takes as long, also when the disk is quick again. */
+const SLOW_VOTE_MS = 3_000;
+const APART_MS = 6_000;
+const VOTED_MS = 2_000;
+/** A member whose disk is still being slowed down cannot lose its power yet. */
+const QUICK_AGAIN_MS = 600;
+
+/**
+ * Votes are asked for while all disks are slow; then those that gave theirs lose their power, and elect again without the one whom they had voted for.
+ * Two leaders of one term, if votes are not on disk before they are told.
+ */
+const votesAndPower: Plan = {
+  kind: 'scenario',
+  name: 'votes-and-power',
+  sentence:
+    'Members are apart, then they elect while their disks are slow. The followers lose their power at once, and elect again without the leader.',
+  members: 3,
+  steps: [
+    {
+      atMs: WARM_UP_MS,
+      holdMs: APART_MS,
+      faults: [cut(['leader'], FOLLOWERS), cut(['follower1'], ['follower2'])],
+      expect: [contentAnswered()],
+      whenReady: true,
+    },
+    {
+      atMs: WARM_UP_MS,
+      holdMs: APART_MS + VOTED_MS,
+      faults: MEMBERS.map((part) => ({ kind: 'slowSync', part, ms: SLOW_VOTE_MS })),
+      expect: [contentAnswered()],
+      whenReady: false,
+    },
+    {
+      atMs: WARM_UP_MS + APART_MS + VOTED_MS + QUICK_AGAIN_MS,
+      holdMs: 12_000,
+      faults: [cut(['leader'], FOLLOWERS)],
+      expect: [contentAnswered()],
+      whenReady: false,
+    },
+    {
+      atMs: WARM_UP_MS + APART_MS + VOTED_MS + QUICK_AGAIN_MS,
+      holdMs: 1_000,
+      faults: FOLLOWERS.map((part) => ({ kind: 'powerCut', part })),
+      expect: [contentAnswered()],
+      whenReady: false,
+    },
+  ],
+  lengthMs: WARM_UP_MS + APART_MS + VOTED_MS + 12_000 + CALM_MS,
+};
+
 /** All scenarios, in the order of the table. */
 export const scenarios: readonly Plan[] = [
   ...partitions,
   ...poorLinks,
   ...processes,
   ...fanOut,
+  ...lateFeed,
   ...clocks,
   ...disks,
+  votesAndPower,
 ];
 
 /** Those of CI: one of each sort that every driver can do. */

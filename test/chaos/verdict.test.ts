@@ -42,6 +42,12 @@ const get = (revision: number | null, head: number, ms: Told['ms'], told: Partia
   ...told,
 });
 
+it('a process that says that one of its invariants broke convicts, whatever clients were told', () => {
+  expect(broken([put(1, [1, 2])], [], { brokenInvariants: ['store1: AssertionError'] })).toEqual([
+    'no invariant breaks',
+  ]);
+});
+
 describe('both linearizability checkers', () => {
   it('let a history of one order pass, with what nobody knows of', () => {
     const unknown = put(9, [30, null], { ...NO_ANSWER, revision: null });

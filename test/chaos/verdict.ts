@@ -11,6 +11,8 @@ export interface JudgeContext {
   readonly settleMs?: number;
   /** For a cluster that others use as well: so many content reads may stay unanswered. 0 unless told. */
   readonly contentMissesMax?: number;
+  /** What processes said of invariants that broke, a sentence each. */
+  readonly brokenInvariants?: readonly string[];
   /** Limits of the search by key; its own unless told. */
   readonly search?: Partial<KeyCheckOptions>;
 }
@@ -130,6 +132,7 @@ export function judge(
   }
   violations.push(...operations.flatMap(judgeAnswer));
   violations.push(...judgeContentAnswered(operations, faults, context));
+  violations.push(...(context.brokenInvariants ?? []).map(invariantBroke));
   return {
     violations: shortened(violations),
     counts: [...byWorkload].map(([workload, history]) => countsOf(workload, history)),
@@ -138,6 +141,11 @@ export function judge(
     staleness: context.gateways.map((gateway) => stalenessOf(gateway, operations)),
     undecided,
   };
+}
+
+/** No request and no fault of the outside may cause an assertion, so one that broke is a bug, whatever clients saw. */
+function invariantBroke(story: string): Violation {
+  return { promise: 'no invariant breaks', story, operations: [] };
 }
 
 function judgeLinearizability(

@@ -13,6 +13,7 @@ import { atEnd } from '../../../bench/lifetimes.js';
 import { until } from '../../rest.js';
 import type { ChaosCluster } from '../cluster.js';
 import { type Fault, type FaultKind, type Part, isLinkFault } from '../fault.js';
+import { brokenInvariantsIn } from '../invariants.js';
 import { runCommand } from './command.js';
 import { ComposeProject } from './compose-project.js';
 import { FakeClock, findFakeClock } from './fake-clock.js';
@@ -178,6 +179,11 @@ class ComposeCluster implements ChaosCluster {
   }
   async isReady(): Promise<boolean> {
     return await allTakePart(this.#gatewayAddresses, this.adminToken);
+  }
+
+  async brokenInvariants(): Promise<readonly string[]> {
+    await this.#saveLogs();
+    return brokenInvariantsIn(join(this.folder, LOGS));
   }
 
   async destroy(keep: boolean): Promise<void> {

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { ChaosCluster, DriverName } from '../cluster.js';
 import { type Fault, type LinkFault, type Part, isLinkFault } from '../fault.js';
+import { brokenInvariantsIn } from '../invariants.js';
 import type { Links } from './links.js';
 import { LocalCluster, type Placement, isMember, newClusterFolder } from './local-cluster.js';
 import { PartFaults } from './part-faults.js';
@@ -125,6 +126,10 @@ export class MachineCluster implements ChaosCluster {
   }
   isReady(): Promise<boolean> {
     return this.#cluster.isReady();
+  }
+
+  async brokenInvariants(): Promise<readonly string[]> {
+    return brokenInvariantsIn(join(this.folder, 'logs'));
   }
 
   async destroy(keep: boolean): Promise<void> {
