@@ -28,6 +28,7 @@ export class NamespaceNetwork {
 
   /** A namespace more, with the address that ends with this number (1 to 253). */
   add(name: string, number: number): void {
+    this.#numbers.set(name, number);
     const outside = `q-${name}`;
     run('ip', 'netns', 'add', name);
     run('ip', 'link', 'add', outside, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', name);
@@ -35,7 +36,6 @@ export class NamespaceNetwork {
     run('ip', '-n', name, 'addr', 'add', `${SUBNET}.${number}/24`, 'dev', 'eth0');
     run('ip', '-n', name, 'link', 'set', 'eth0', 'up');
     run('ip', '-n', name, 'link', 'set', 'lo', 'up');
-    this.#numbers.set(name, number);
   }
 
   get names(): readonly string[] {
@@ -69,7 +69,11 @@ export class NamespaceNetwork {
   }
 
   destroy(): void {
-    for (const name of this.#numbers.keys()) tryRun('ip', 'netns', 'del', name);
+    for (const name of this.#numbers.keys()) {
+      // Now, and not when the kernel comes to take the namespace apart: the next network has the same names.
+      tryRun('ip', 'link', 'del', `q-${name}`);
+      tryRun('ip', 'netns', 'del', name);
+    }
     tryRun('ip', 'link', 'del', BRIDGE);
     tryRun('umount', NAMES);
     this.#numbers.clear();
