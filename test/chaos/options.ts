@@ -33,7 +33,7 @@ const CI_SHARE: Readonly<
 > = {
   proxies: { scenarios: SCENARIOS_OF_CI.length, nemesisSeconds: 50 },
   namespaces: { scenarios: 2, nemesisSeconds: 30 },
-  compose: { scenarios: SCENARIOS_OF_CI.length, nemesisSeconds: 45 },
+  compose: { scenarios: 1, nemesisSeconds: 45 },
   deployment: { scenarios: 0, nemesisSeconds: 60 },
 };
 
